@@ -1,0 +1,69 @@
+// The door for C++ embedders: one data directory, its store and its current model, and every call of the contract.
+// Owns the order of things between store, model and index; the four steps of a ranking are pipeline's.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/request.h"
+#include "storage/db.h"
+
+namespace fovea::engine {
+
+struct EngineOptions {
+  // Behaviour.
+  storage::Access access = storage::Access::kReadWrite;
+  bool load_model = true;     ///< False: import needs none, and is then not refused for a damaged version.
+  bool record_exposures = true;
+  storage::DbOptions db;
+  /// Milliseconds since the epoch; injectable. Absent: the machine's clock.
+  std::function<std::int64_t()> now_ms;
+  /// How often the directory is looked at for a newly published version; 0: never (call reload()).
+  std::chrono::milliseconds reload_interval{1000};
+  // Performance.
+  std::size_t retrieve = 500;  ///< Candidates taken from each source before reranking.
+};
+
+/// Thread-safe, every method. Throws InvalidRequest for the caller's mistakes, Unavailable and
+/// storage::StoreError for the machine's.
+class Engine {
+ public:
+  static std::unique_ptr<Engine> open(const std::filesystem::path& data_directory, EngineOptions options = {});
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  RankResponse rank(const RankRequest& request);
+  /// One response per request, in order; an invalid one fails the call with its field led by "requests[i].".
+  std::vector<RankResponse> rank_many(std::span<const RankRequest> requests);
+  std::int32_t record(std::span<const Event> events);
+  std::int32_t put_items(std::span<const Item> items);
+  std::int32_t remove_items(std::span<const std::string> item_ids);
+  std::vector<Item> get_items(std::span<const std::string> item_ids);
+  std::vector<Event> get_history(std::string_view user_id, std::int32_t limit);
+  void delete_user(std::string_view user_id);
+  Status status();
+
+  /// Declares an action, or changes its weight. Only declared actions can be recorded.
+  void declare_action(std::string_view name, double weight);
+
+  /// Takes the version that CURRENT names, if it is another than the one that serves. Returns whether it changed.
+  /// A damaged version is refused with a logged reason and the old one keeps serving.
+  bool reload();
+
+  storage::Db& db();  ///< For learning, evaluation and batch work on the same store.
+
+ private:
+  struct State;
+  explicit Engine(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace fovea::engine

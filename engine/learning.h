@@ -1,0 +1,42 @@
+// From the store to a published version: behaviours to samples, texts to vectors, train, build the indexes, publish.
+// Owns what is learned from; the formulas are ranking's, the files are models'.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "engine/split.h"
+#include "ranking/trainer.h"
+
+namespace fovea::engine {
+
+struct LearnOptions {
+  // Behaviour.
+  Split split = Split::kNone;  ///< What evaluate will find held out.
+  ranking::TrainOptions train;
+  std::size_t versions_kept = 3;  ///< Older ones are deleted after publishing; at least 1.
+};
+
+struct LearnProgress {
+  std::string stage;    ///< As in TrainProgress, and "read", "text", "index", "publish".
+  std::string message;  ///< One line for people: loss, validation metric, seconds.
+};
+
+struct LearnResult {
+  std::string version;
+  std::size_t items = 0;
+  std::size_t users = 0;
+  std::size_t behaviours = 0;
+  bool has_model = false;  ///< False: too few behaviours, text and popularity only.
+  double seconds = 0;
+};
+
+/// Works on a store without behaviours too: then the text space is fitted and indexed, so that the catalogue can be
+/// searched. Runs beside a serving process. Throws InvalidRequest when the catalogue is empty, Unavailable when
+/// another training of the same directory is under way.
+LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
+                  const std::function<void(const LearnProgress&)>& progress);
+
+}  // namespace fovea::engine

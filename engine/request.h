@@ -1,0 +1,117 @@
+// What goes into and comes out of the engine: the wire contract as plain structs, and the caller's mistakes.
+// Owns the shapes and their validation; api/handler turns wire structs into these and back.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "storage/catalog.h"
+
+namespace fovea::engine {
+
+using Item = storage::Item;
+
+/// The caller's mistake. `field` is the wire name of the offending field, such as "limit" or
+/// "events[3].item_id"; what() is one sentence that says what is wrong and what would be right.
+struct InvalidRequest : std::runtime_error {
+  InvalidRequest(std::string field, const std::string& message)
+      : std::runtime_error(message), field(std::move(field)) {}
+  std::string field;
+};
+
+/// The engine cannot answer now and the caller is not to blame; what() says why.
+struct Unavailable : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct Event {
+  std::string user_id;
+  std::string item_id;
+  std::string action;
+  std::optional<std::int64_t> time_ms;  ///< Absent: when the engine received it.
+  std::optional<double> value;
+  std::optional<std::string> event_id;
+  std::optional<std::string> request_id;
+};
+
+struct RankRequest {
+  std::optional<std::string> user_id;
+  std::vector<Event> session;
+  std::optional<std::string> query;
+  std::vector<std::string> seed_items;
+  std::optional<std::vector<std::string>> candidates;  ///< Present but empty: an empty list is ranked.
+  std::int32_t limit = 20;
+  std::vector<std::string> exclude_items;
+  bool include_seen = false;
+  bool explain = false;
+};
+
+struct Attention {
+  std::string item_id;
+  std::string action;
+  std::int64_t time_ms = 0;
+  double weight = 0;
+};
+
+struct Explanation {
+  std::vector<Attention> attention;
+  std::map<std::string, double> parts;
+  std::vector<std::string> rules;
+  std::optional<std::int32_t> rank_without_top_event;
+};
+
+struct RankedItem {
+  std::string item_id;
+  double score = 0;
+  std::string source;
+  std::optional<Explanation> explanation;
+};
+
+struct RankResponse {
+  std::string request_id;
+  std::vector<RankedItem> items;
+  std::string model_version;
+  bool degraded = false;
+  std::optional<std::string> degraded_reason;
+  std::map<std::string, std::string> variants;
+  std::map<std::string, std::int64_t> stage_us;
+};
+
+struct Status {
+  std::string version;
+  std::string model_version;  ///< Empty: no model yet.
+  std::string device;
+  std::int64_t items = 0;
+  std::int64_t users = 0;
+  std::int64_t uptime_ms = 0;
+  bool ready = false;
+  std::string faiss;
+};
+
+// Limits of one request; beyond them InvalidRequest names the field.
+inline constexpr std::int32_t kLimitMax = 1000;
+inline constexpr std::size_t kSessionEventsMax = 1000;
+inline constexpr std::size_t kSeedItemsMax = 100;
+inline constexpr std::size_t kCandidatesMax = 10'000;
+inline constexpr std::size_t kExcludeItemsMax = 10'000;
+inline constexpr std::size_t kEventsPerRecordMax = 10'000;
+inline constexpr std::size_t kItemsPerPutMax = 10'000;
+inline constexpr std::size_t kQueryBytesMax = 8'192;
+inline constexpr std::size_t kTextBytesMax = 65'536;
+inline constexpr std::size_t kAttributesMax = 256;
+inline constexpr std::size_t kEmbeddingWidthMax = 4'096;
+
+/// Throw InvalidRequest on: a missing or empty id, an id over storage::kIdBytesMax, invalid UTF-8, a NaN or
+/// infinity, a limit outside 1 .. kLimitMax, a list over its maximum, nothing to rank by. `prefix` leads the field's
+/// name, such as "events[3].".
+void validate(const Event& event, std::string_view prefix);
+void validate(const Item& item, std::string_view prefix);
+void validate(const RankRequest& request);
+void validate_id(std::string_view id, std::string_view field);
+
+}  // namespace fovea::engine

@@ -1,0 +1,43 @@
+// An index whose items come and go while it is searched: main + fresh - removed.
+// Main is immutable; fresh items sit in a small exact index; removed or replaced rows are left out of main.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <vector>
+
+#include "index/vector_index.h"
+
+namespace fovea::index {
+
+/// Thread-safe: searches read one immutable state each and never wait for a writer.
+class LiveIndex {
+ public:
+  /// `main` may be null: everything is fresh.
+  LiveIndex(std::unique_ptr<const VectorIndex> main, std::size_t width);
+
+  /// Adds or replaces rows; `vectors` is [rows.size(), width]. Visible to the next search.
+  void put(std::span<const std::uint32_t> rows, std::span<const float> vectors);
+  void remove(std::span<const std::uint32_t> rows);
+
+  /// At most k live rows that `allow` accepts (empty: all), best first.
+  std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
+                                const RowFilter& allow = {}) const;
+
+  std::size_t size() const;  ///< Live rows.
+  std::size_t width() const { return width_; }
+  std::string kind() const;  ///< Of main; "exact" without one.
+
+ private:
+  struct State;
+  std::shared_ptr<const State> state() const;
+
+  std::size_t width_;
+  std::shared_ptr<const VectorIndex> main_;
+  mutable std::mutex mutex_;  // guards the pointer swap and orders writers
+  std::shared_ptr<const State> state_;
+};
+
+}  // namespace fovea::index

@@ -1,0 +1,57 @@
+// The contract of a nearest-neighbour index over item vectors, and the factory that picks one by size.
+// Owns nothing of what a row means. Inner product, best first. Faiss stays inside the sources.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace fovea::index {
+
+struct Neighbour {
+  std::uint32_t row = 0;
+  float score = 0;  ///< Inner product with the query.
+};
+
+/// True for a row that may be returned. Called from the searching thread, possibly once per stored vector.
+using RowFilter = std::function<bool(std::uint32_t row)>;
+
+/// Immutable once built; search is thread-safe and uses the calling thread only.
+class VectorIndex {
+ public:
+  virtual ~VectorIndex() = default;
+  /// At most k rows, best first. `query` has width() finite floats. An empty `allow` allows every row.
+  virtual std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
+                                        const RowFilter& allow) const = 0;
+  virtual std::size_t size() const = 0;
+  virtual std::size_t width() const = 0;
+  virtual std::string kind() const = 0;  ///< "exact" or "ivf-sq8".
+  /// Throws std::runtime_error naming the file.
+  virtual void save(const std::filesystem::path& file) const = 0;
+};
+
+struct IndexOptions {
+  // Behaviour.
+  std::size_t exact_items_max = 50'000;  ///< Up to this many items the index is exact.
+  // Performance, of the approximate index.
+  std::size_t probes = 64;  ///< Inverted lists read per query.
+  std::uint64_t seed = 1;
+};
+
+/// `vectors` is [rows.size(), width], row-major, finite. Uses `threads` threads while it builds.
+std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
+                                         std::span<const float> vectors, std::size_t width,
+                                         const IndexOptions& options = {}, int threads = 1);
+
+/// Reads what save() wrote. Throws std::runtime_error naming the file and what is wrong with it.
+std::unique_ptr<VectorIndex> load_index(const std::filesystem::path& file,
+                                        const IndexOptions& options = {});
+
+/// Which Faiss this program runs on, for people: "Faiss 1.7.3, Debian package (SSE2, CPU)".
+std::string faiss_build();
+
+}  // namespace fovea::index
