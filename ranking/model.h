@@ -74,9 +74,10 @@ class Model {
   std::vector<float> user_state(const Context& context, const BehaviourInput& behaviours) const;
 
   /// Scores every candidate against the behaviours (L >= 1). `state` is user_state(), `centre` the mean inner
-  /// product of state with the centre_k() nearest items, `now_ms` the time of the request.
-  Scores score(const Context& context, std::span<const float> state, const BehaviourInput& behaviours,
-               const CandidateInput& candidates, float centre, std::int64_t now_ms, bool explain) const;
+  /// product of state with the centre_k() nearest items.
+  Scores score(const Context& context, std::span<const float> state,
+               const BehaviourInput& behaviours, const CandidateInput& candidates, float centre,
+               bool explain) const;
 
   const Transitions& transitions() const { return transitions_; }
 
