@@ -17,6 +17,8 @@
 
 namespace fovea::engine {
 
+struct Snapshot;
+
 struct EngineOptions {
   // Behaviour.
   storage::Access access = storage::Access::kReadWrite;
@@ -59,6 +61,9 @@ class Engine {
   bool reload();
 
   storage::Db& db();  ///< For learning, evaluation and batch work on the same store.
+  /// What a ranking reads now (engine/pipeline.h): for evaluation, which brings its own histories. Keeps its version
+  /// alive; must not outlive the engine.
+  Snapshot snapshot();
 
  private:
   struct State;

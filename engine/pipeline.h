@@ -1,0 +1,113 @@
+// The four steps of a ranking: history, candidates, rerank, respond. rank() calls them in this
+// order. Owns what passes between the steps and the first and last of them; candidates.cpp and
+// rerank.cpp hold the others. Everything works on rows of one Snapshot, so that a swap of versions
+// cannot fall into the middle of a request. evaluate builds its own Question, from a history it
+// holds out of, and calls candidates(), rerank() and best().
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/live_model.h"
+#include "engine/request.h"
+#include "index/vector_index.h"
+#include "ranking/interactions.h"
+#include "storage/db.h"
+
+namespace fovea::engine {
+
+/// What one ranking reads. Cheap to copy; Engine::snapshot() gives the current one.
+struct Snapshot {
+  storage::Db* db = nullptr;                     ///< Never null. Not owned.
+  std::shared_ptr<const LiveModel> model;        ///< Null: no version yet.
+  std::shared_ptr<const Popularity> popularity;  ///< Never null.
+  std::size_t retrieve = 500;                    ///< Candidates taken from each source.
+};
+
+/// A request after the history step: names have become rows of present items.
+struct Question {
+  /// Oldest first: stored, session, seeds. Not cut to the model's length. Actions are storage's
+  /// index + 1.
+  std::vector<ranking::Behaviour> behaviours;
+  std::vector<std::uint32_t> seen;  ///< Left out unless include_seen.
+  std::vector<std::uint32_t> seeds;
+  std::vector<std::uint32_t> excluded;
+  std::optional<std::string> query;
+  std::optional<std::vector<std::uint32_t>> candidates;  ///< Absent: retrieve them.
+  std::size_t limit = 20;
+  bool include_seen = false;
+  bool explain = false;
+  std::int64_t now_ms = 0;
+};
+
+/// What the version makes of a user's behaviours. Legend as in ranking/model.h.
+struct UserState {
+  // With a learned model and at least one behaviour; empty otherwise.
+  std::vector<ranking::Behaviour>
+      behaviours;                         ///< [L], the newest that the model reads, oldest first
+  GatheredVectors vectors;                ///< of those [L]
+  std::vector<float> hidden;              ///< [D], the retrieval query
+  std::vector<index::Neighbour> nearest;  ///< best first, over everything retrievable, seen or not
+  float centre = 0;                       ///< mean score of the first centre_k() of those
+  // Without a learned model: the unit mean of the behaviours' texts [K]; empty where there is none.
+  std::vector<float> mean_text;
+};
+
+/// Reads behaviours, oldest first, with the snapshot's version. `nearest` holds at least
+/// `nearest_min` rows where that many are retrievable.
+UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
+                     std::size_t nearest_min);
+
+struct Candidate {
+  std::uint32_t row = 0;
+  std::string_view source;  ///< "vectors", "popular" or "candidate"; a literal.
+};
+
+struct Candidates {
+  std::vector<Candidate> items;  ///< Distinct rows of present items.
+  UserState user;
+  std::vector<float>
+      query;  ///< Unit vector [K]; empty without a query, or when none of its words is known.
+};
+
+/// Scores in the order of the candidates.
+struct Scored {
+  std::vector<double> scores;  ///< [N]
+  // Empty unless asked to explain:
+  std::vector<std::vector<std::pair<std::string_view, double>>>
+      parts;  ///< [N], each adds up to its score
+  std::vector<float>
+      attention;  ///< [N, L] over UserState::behaviours; empty without a learned model too.
+};
+
+/// Step 1. Throws InvalidRequest for a session action that is not declared.
+Question history(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms);
+
+/// Step 2. At least `limit` unless the catalogue has fewer that may be shown or the request names
+/// its candidates.
+Candidates candidates(const Snapshot& snapshot, const Question& question);
+
+/// Step 3. An item's score depends on the user, the query and the time, not on the other
+/// candidates.
+Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates);
+
+/// The positions in `candidates` of the n best, best first, ties by row.
+std::vector<std::size_t> best(const Candidates& candidates, std::span<const double> scores,
+                              std::size_t n);
+
+/// Step 4: names, explanations, the request's id.
+RankResponse respond(const Snapshot& snapshot, const Question& question,
+                     const Candidates& candidates, const Scored& scored);
+
+/// All four. The request must be valid. Writes an exposure for a stored user when
+/// `record_exposure`.
+RankResponse rank(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms,
+                  bool record_exposure);
+
+}  // namespace fovea::engine
