@@ -1,6 +1,12 @@
 # Where each dependency is found. Names what to install when one is missing; `make build` installs them all.
 find_package(Threads REQUIRED)
-find_package(OpenMP COMPONENTS CXX)
+# A sanitizer cannot see into an OpenMP runtime that is not built with it, so those builds run without.
+if(NOT FOVEA_SANITIZE)
+  find_package(OpenMP COMPONENTS CXX)
+endif()
+if(NOT TARGET OpenMP::OpenMP_CXX)
+  add_library(OpenMP::OpenMP_CXX INTERFACE IMPORTED GLOBAL)
+endif()
 find_package(Boost 1.81 REQUIRED COMPONENTS json)
 find_package(OpenSSL REQUIRED)
 find_package(fmt REQUIRED)
