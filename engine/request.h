@@ -1,5 +1,6 @@
-// What goes into and comes out of the engine: the wire contract as plain structs, and the caller's mistakes.
-// Owns the shapes and their validation; api/handler turns wire structs into these and back.
+// What goes into and comes out of the engine: the wire contract as plain structs, and the caller's
+// mistakes. Owns the shapes and their validation; api/handler turns wire structs into these and
+// back.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "storage/catalog.h"
@@ -19,8 +21,8 @@ using Item = storage::Item;
 /// The caller's mistake. `field` is the wire name of the offending field, such as "limit" or
 /// "events[3].item_id"; what() is one sentence that says what is wrong and what would be right.
 struct InvalidRequest : std::runtime_error {
-  InvalidRequest(std::string field, const std::string& message)
-      : std::runtime_error(message), field(std::move(field)) {}
+  InvalidRequest(std::string field_name, const std::string& message)
+      : std::runtime_error(message), field(std::move(field_name)) {}
   std::string field;
 };
 
@@ -44,7 +46,8 @@ struct RankRequest {
   std::vector<Event> session;
   std::optional<std::string> query;
   std::vector<std::string> seed_items;
-  std::optional<std::vector<std::string>> candidates;  ///< Present but empty: an empty list is ranked.
+  std::optional<std::vector<std::string>>
+      candidates;  ///< Present but empty: an empty list is ranked.
   std::int32_t limit = 20;
   std::vector<std::string> exclude_items;
   bool include_seen = false;
@@ -105,10 +108,11 @@ inline constexpr std::size_t kQueryBytesMax = 8'192;
 inline constexpr std::size_t kTextBytesMax = 65'536;
 inline constexpr std::size_t kAttributesMax = 256;
 inline constexpr std::size_t kEmbeddingWidthMax = 4'096;
+inline constexpr std::size_t kRequestsPerCallMax = 1000;
 
-/// Throw InvalidRequest on: a missing or empty id, an id over storage::kIdBytesMax, invalid UTF-8, a NaN or
-/// infinity, a limit outside 1 .. kLimitMax, a list over its maximum, nothing to rank by. `prefix` leads the field's
-/// name, such as "events[3].".
+/// Throw InvalidRequest on: a missing or empty id, an id over storage::kIdBytesMax, invalid UTF-8,
+/// a NaN or infinity, a time before 1970 or after 9999, a limit outside 1 .. kLimitMax, a list over
+/// its maximum, nothing to rank by. `prefix` leads the field's name, such as "events[3].".
 void validate(const Event& event, std::string_view prefix);
 void validate(const Item& item, std::string_view prefix);
 void validate(const RankRequest& request);
