@@ -1,5 +1,5 @@
-// A generated catalogue and what its users do: tastes that drift, so that there is something to learn.
-// Seeded: the same options give the same bytes on every machine.
+// A generated catalogue and what its users do: tastes that drift, so that there is something to
+// learn. Seeded: the same options give the same bytes on every machine.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ struct SyntheticOptions {
 
 std::vector<Item> synthetic_items(const SyntheticOptions& options);
 
-/// Calls `emit` for one user at a time, events oldest first, so that a million users need no memory.
+/// Calls `emit` for one user at a time, events oldest first, so that a million users need no
+/// memory.
 void synthetic_events(const SyntheticOptions& options,
                       const std::function<void(std::span<const Event>)>& emit);
 
