@@ -1,0 +1,69 @@
+# The commands of this project. Each installs what it needs and does not find (cmake/install_dependencies.sh), so that
+# they work on a fresh Debian 12 with git and make. Running one twice builds nothing twice.
+
+JOBS ?= $(shell nproc)
+SANITIZER_OPTIONS := ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=print_stacktrace=1 \
+  TSAN_OPTIONS="suppressions=$(CURDIR)/tests/tsan.supp second_deadlock_stack=1" OMP_NUM_THREADS=1
+OURS = git ls-files '*.h' '*.cpp'
+
+.PHONY: build demo test check bench faiss format format-check sanitize fuzz tidy help
+.DEFAULT_GOAL := build
+.NOTPARALLEL:
+
+build: build/build.ninja ## Build the program: build/fovea
+	@ninja -C build -j $(JOBS) fovea
+
+demo: build ## See the whole path in a terminal; SOURCE=DIR: on your own items.jsonl and events.jsonl
+	@build/fovea demo $(if $(SOURCE),--source "$(SOURCE)")
+
+test: install-test build/build.ninja ## Build and run every test
+	@ninja -C build -j $(JOBS)
+	@ctest --test-dir build -j $(JOBS) --output-on-failure
+
+check: format-check sanitize tidy ## Format, sanitizers, fuzzers, lint: what CI runs besides the tests
+
+sanitize: build-asan/build.ninja build-tsan/build.ninja ## Run the tests under sanitizers, each fuzzer for some seconds
+	@ninja -C build-asan -j $(JOBS)
+	@$(SANITIZER_OPTIONS) ctest --test-dir build-asan -j $(JOBS) --output-on-failure
+	@ninja -C build-tsan -j $(JOBS)
+	@$(SANITIZER_OPTIONS) ctest --test-dir build-tsan -j $(JOBS) --output-on-failure
+
+fuzz: install-check ## Run each fuzzer for SECONDS (60)
+	@cmake --preset asan -DFOVEA_FUZZ_SECONDS=$(or $(SECONDS),60)
+	@ninja -C build-asan -j $(JOBS)
+	@$(SANITIZER_OPTIONS) ctest --test-dir build-asan -L fuzz --verbose
+
+tidy: build-asan/build.ninja ## clang-tidy over every source, warnings are errors
+	@ninja -C build-asan -j $(JOBS)
+	@run-clang-tidy-19 -quiet -p build-asan -j $(JOBS) "$(CURDIR)/(storage|ranking|index|engine|api|tests)/"
+
+format: install-format ## Rewrite every source in the project's format
+	@$(OURS) | xargs clang-format-19 -i
+
+format-check: install-format
+	@$(OURS) | xargs clang-format-19 --dry-run -Werror
+
+bench: install-bench build/build.ninja ## Measure the parts on this machine (BENCHMARKS.md)
+	@cmake --preset release -DFOVEA_BENCHMARKS=ON >/dev/null
+	@ninja -C build -j $(JOBS) fovea_benchmarks
+	@build/tests/benchmarks/fovea_benchmarks
+
+faiss: install-build ## Build Faiss for this machine's processor; the next build uses it
+	@cmake/build_faiss.sh
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]*:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+# Ninja runs CMake again by itself when a CMake file changes.
+build/build.ninja: | install-build
+	@cmake --preset release
+build-asan/build.ninja: | install-check
+	@cmake --preset asan
+build-tsan/build.ninja: | install-check
+	@cmake --preset tsan
+
+install-%: always
+	@cmake/install_dependencies.sh $*
+install-test install-check install-bench: install-build
+.PHONY: always
+always:
