@@ -1,5 +1,6 @@
-// The door for C++ embedders: one data directory, its store and its current model, and every call of the contract.
-// Owns the order of things between store, model and index; the four steps of a ranking are pipeline's.
+// The door for C++ embedders: one data directory, its store and its current model, and every call
+// of the contract. Owns the order of things between store, model and index; the four steps of a
+// ranking are pipeline's.
 #pragma once
 
 #include <chrono>
@@ -22,7 +23,8 @@ struct Snapshot;
 struct EngineOptions {
   // Behaviour.
   storage::Access access = storage::Access::kReadWrite;
-  bool load_model = true;     ///< False: import needs none, and is then not refused for a damaged version.
+  bool load_model =
+      true;  ///< False: import needs none, and is then not refused for a damaged version.
   bool record_exposures = true;
   storage::DbOptions db;
   /// Milliseconds since the epoch; injectable. Absent: the machine's clock.
@@ -37,13 +39,15 @@ struct EngineOptions {
 /// storage::StoreError for the machine's.
 class Engine {
  public:
-  static std::unique_ptr<Engine> open(const std::filesystem::path& data_directory, EngineOptions options = {});
+  static std::unique_ptr<Engine> open(const std::filesystem::path& data_directory,
+                                      EngineOptions options = {});
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
   RankResponse rank(const RankRequest& request);
-  /// One response per request, in order; an invalid one fails the call with its field led by "requests[i].".
+  /// One response per request, in order; an invalid one fails the call with its field led by
+  /// "requests[i].".
   std::vector<RankResponse> rank_many(std::span<const RankRequest> requests);
   std::int32_t record(std::span<const Event> events);
   std::int32_t put_items(std::span<const Item> items);
@@ -56,13 +60,14 @@ class Engine {
   /// Declares an action, or changes its weight. Only declared actions can be recorded.
   void declare_action(std::string_view name, double weight);
 
-  /// Takes the version that CURRENT names, if it is another than the one that serves. Returns whether it changed.
-  /// A damaged version is refused with a logged reason and the old one keeps serving.
+  /// Takes the version that CURRENT names, if it is another than the one that serves. Returns
+  /// whether it changed. A damaged version is refused with a logged reason and the old one keeps
+  /// serving.
   bool reload();
 
   storage::Db& db();  ///< For learning, evaluation and batch work on the same store.
-  /// What a ranking reads now (engine/pipeline.h): for evaluation, which brings its own histories. Keeps its version
-  /// alive; must not outlive the engine.
+  /// What a ranking reads now (engine/pipeline.h): for evaluation, which brings its own histories.
+  /// Keeps its version alive; must not outlive the engine.
   Snapshot snapshot();
 
  private:

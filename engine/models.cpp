@@ -223,6 +223,9 @@ Version read_version(const fs::path& folder, VersionCard card, bool learned) {
     const auto vectors = weights.floats("items.vectors", {items, version.model->width()});
     version.vectors.assign(vectors.begin(), vectors.end());
     version.item_index = index::load_index(folder / kItemIndex);
+    if (version.model->text_width() != version.text_space.width()) {
+      fail(folder / kModel, "has a model of another text width than its text space");
+    }
     if (version.item_index->width() != version.model->width()) {
       fail(folder / kItemIndex, "has vectors of another width than the version's model");
     }

@@ -1,0 +1,180 @@
+// Step 2 of a ranking: which items are worth a score.
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <utility>
+
+#include "engine/behaviours.h"
+#include "engine/pipeline.h"
+
+namespace fovea::engine {
+namespace {
+
+/// Behaviours that a text-only version averages.
+constexpr std::size_t kMeanTextBehavioursMax = 50;
+
+std::vector<std::uint32_t> rows_of(std::span<const ranking::Behaviour> behaviours) {
+  std::vector<std::uint32_t> rows;
+  rows.reserve(behaviours.size());
+  for (const auto& behaviour : behaviours) rows.push_back(behaviour.row);
+  return rows;
+}
+
+/// Without a learned model: the direction of the texts of what the user liked. Empty where there is
+/// none.
+std::vector<float> mean_text(const LiveModel& model, std::span<const storage::Action> actions,
+                             std::span<const ranking::Behaviour> behaviours) {
+  const std::size_t width = model.text_space().width();
+  const auto newest = behaviours.last(std::min(behaviours.size(), kMeanTextBehavioursMax));
+  const auto gathered = model.vectors().gather(rows_of(newest));
+  std::vector<float> mean(width);
+  for (std::size_t i = 0; i < newest.size(); ++i) {
+    const double weight = action_weight(actions, newest[i].action);
+    if (weight <= 0) continue;
+    for (std::size_t k = 0; k < width; ++k) {
+      mean[k] += static_cast<float>(weight) * gathered.texts[i * width + k];
+    }
+  }
+  double square = 0;
+  for (const float value : mean) square += static_cast<double>(value) * value;
+  if (square == 0) return {};
+  for (float& value : mean) value = static_cast<float>(value / std::sqrt(square));
+  return mean;
+}
+
+/// Collects candidates that may be shown, each once.
+class Collector {
+ public:
+  explicit Collector(const storage::Catalog& catalog)
+      : catalog_(catalog), taken_(catalog.rows(), false) {}
+
+  void leave_out(std::span<const std::uint32_t> rows) {
+    for (const auto row : rows) {
+      if (row < taken_.size() && !taken_[row]) {
+        taken_[row] = true;
+        ++left_out_;
+      }
+    }
+  }
+  std::size_t left_out() const { return left_out_; }
+
+  /// False for a row that is left out, already there, or of an item that is absent or newer than
+  /// this request.
+  bool add(std::uint32_t row, std::string_view source) {
+    if (row >= taken_.size() || taken_[row] || !catalog_.present(row)) return false;
+    taken_[row] = true;
+    items_.push_back({row, source});
+    return true;
+  }
+  /// At most `n` of `found`, which is best first.
+  template <typename Found>
+  void add(const std::vector<Found>& found, std::size_t n, std::string_view source) {
+    for (const auto& one : found) {
+      if (n == 0) return;
+      if (add(one.row, source)) --n;
+    }
+  }
+  std::size_t size() const { return items_.size(); }
+  std::vector<Candidate> take() { return std::move(items_); }
+
+ private:
+  const storage::Catalog& catalog_;
+  std::vector<bool> taken_;  // by row: left out or already a candidate
+  std::size_t left_out_ = 0;
+  std::vector<Candidate> items_;
+};
+
+/// Nearest to the user's state, and what follows the user's newest behaviours. `enough` of each
+/// survive `left_out`.
+void add_personal(const Snapshot& snapshot, const Question& question, const UserState& user,
+                  std::size_t retrieve, Collector& collector) {
+  collector.add(user.nearest, retrieve, "vectors");
+  const auto actions = snapshot.db->catalog().actions();
+  std::vector<std::uint32_t> newest_first;
+  for (auto b = question.behaviours.rbegin(); b != question.behaviours.rend(); ++b) {
+    if (action_weight(actions, b->action) > 0) newest_first.push_back(b->row);
+  }
+  const auto follow =
+      snapshot.model->model()->transitions().best(newest_first, retrieve + collector.left_out());
+  collector.add(follow, retrieve, "vectors");
+}
+
+void add_popular(const Snapshot& snapshot, std::size_t limit, Collector& collector) {
+  const auto order = snapshot.popularity->order();
+  for (std::size_t i = 0; i < order.size() && collector.size() < limit; ++i) {
+    collector.add(order[i], "popular");
+  }
+  for (auto row = static_cast<std::uint32_t>(order.size());
+       row < snapshot.db->catalog().rows() && collector.size() < limit; ++row) {
+    collector.add(row, "popular");
+  }
+}
+
+}  // namespace
+
+UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
+                     std::size_t nearest_min) {
+  UserState user;
+  if (!snapshot.model || behaviours.empty()) return user;
+  const ranking::Model* model = snapshot.model->model();
+  if (model == nullptr) {
+    user.mean_text = mean_text(*snapshot.model, snapshot.db->catalog().actions(), behaviours);
+    return user;
+  }
+  const auto newest = behaviours.last(std::min(behaviours.size(), model->behaviours_max()));
+  user.behaviours.assign(newest.begin(), newest.end());
+  user.vectors = snapshot.model->vectors().gather(rows_of(newest));
+  user.hidden = model->user_state(ranking::Context{},
+                                  {user.behaviours, user.vectors.items, user.vectors.texts});
+  user.nearest =
+      snapshot.model->item_index()->search(user.hidden, std::max(nearest_min, model->centre_k()));
+  const std::size_t reference = std::min(user.nearest.size(), model->centre_k());
+  double sum = 0;
+  for (std::size_t i = 0; i < reference; ++i) sum += user.nearest[i].score;
+  if (reference > 0) user.centre = static_cast<float>(sum / static_cast<double>(reference));
+  return user;
+}
+
+Candidates candidates(const Snapshot& snapshot, const Question& question) {
+  Collector collector(snapshot.db->catalog());
+  collector.leave_out(question.excluded);
+  if (!question.candidates) {
+    collector.leave_out(question.seeds);
+    if (!question.include_seen) collector.leave_out(question.seen);
+  }
+  // Searches are not filtered: the centre of the scores must not depend on what may be shown.
+  // Asking for as many more as are left out makes sure that enough remain.
+  const std::size_t retrieve = std::max(snapshot.retrieve, question.limit);
+  const std::size_t search = retrieve + collector.left_out();
+
+  Candidates result;
+  result.user = user_state(snapshot, question.behaviours, question.candidates ? 0 : search);
+  if (question.query && snapshot.model) {
+    result.query.resize(snapshot.model->text_space().width());
+    if (!snapshot.model->text_space().encode({*question.query, {}}, result.query)) {
+      result.query.clear();
+    }
+  }
+
+  if (question.candidates) {
+    for (const auto row : *question.candidates) collector.add(row, "candidate");
+    result.items = collector.take();
+    return result;
+  }
+  if (question.query) {
+    // What was asked for decides what is found; who asks decides the order among near ties.
+    if (!result.query.empty()) {
+      collector.add(snapshot.model->text_index().search(result.query, search), retrieve, "vectors");
+    }
+  } else if (!result.user.hidden.empty()) {
+    add_personal(snapshot, question, result.user, retrieve, collector);
+  } else if (!result.user.mean_text.empty()) {
+    collector.add(snapshot.model->text_index().search(result.user.mean_text, search), retrieve,
+                  "vectors");
+  }
+  add_popular(snapshot, question.limit, collector);
+  result.items = collector.take();
+  return result;
+}
+
+}  // namespace fovea::engine

@@ -1,0 +1,310 @@
+// The door: validates, keeps store and model in step, and picks up new versions.
+#include "engine/engine.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cmath>
+#include <condition_variable>
+#include <mutex>
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+#include "engine/behaviours.h"
+#include "engine/live_model.h"
+#include "engine/models.h"
+#include "engine/pipeline.h"
+#include "index/vector_index.h"
+
+namespace fovea::engine {
+namespace {
+
+std::int64_t machine_now_ms() {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(
+             std::chrono::system_clock::now().time_since_epoch())
+      .count();
+}
+
+template <typename List>
+void check_count(const List& list, std::size_t max, std::string_view field) {
+  if (list.size() <= max) return;
+  throw InvalidRequest(std::string(field),
+                       fmt::format("{} has {} entries; at most {} are allowed in one call", field,
+                                   list.size(), max));
+}
+
+void check_ids(std::span<const std::string> ids, std::string_view field) {
+  check_count(ids, kItemsPerPutMax, field);
+  for (std::size_t i = 0; i < ids.size(); ++i) validate_id(ids[i], fmt::format("{}[{}]", field, i));
+}
+
+/// All embeddings of a store have one width: the first one's, be it stored or in this call.
+void check_embedding_widths(const storage::Catalog& catalog, std::span<const Item> items) {
+  auto width = catalog.embedding_width();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (!items[i].embedding) continue;
+    if (!width) width = items[i].embedding->size();
+    if (items[i].embedding->size() == *width) continue;
+    const auto field = fmt::format("items[{}].embedding", i);
+    throw InvalidRequest(
+        field, fmt::format("{} has {} numbers; every embedding of this store has {}", field,
+                           items[i].embedding->size(), *width));
+  }
+}
+
+}  // namespace
+
+struct Engine::State {
+  State(const std::filesystem::path& directory, EngineOptions given)
+      : options(std::move(given)),
+        db(storage::Db::open(directory, options.access, options.db)),
+        versions(directory),
+        counted(*db) {
+    if (!options.now_ms) options.now_ms = machine_now_ms;
+  }
+
+  EngineOptions options;
+  const std::unique_ptr<storage::Db> db;
+  const Versions versions;
+  CountedPopularity counted;
+  const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
+
+  /// Orders changes of the catalogue among each other and with a swap of versions, so that the
+  /// model that serves has seen every put that returned. Readers never take it.
+  std::mutex catalogue_changes;
+
+  std::mutex model_mutex;  // guards the pointer only
+  std::shared_ptr<LiveModel> model;
+
+  std::mutex reload_mutex;  // one reload at a time; guards `refused`
+  std::string refused;      // the version, or the complaint about CURRENT, that was logged last
+
+  std::condition_variable_any reload_wake;
+  std::mutex reload_wait;
+  std::jthread reloader;  // last: stops before what it uses goes
+
+  std::shared_ptr<LiveModel> serving() {
+    const std::lock_guard lock(model_mutex);
+    return model;
+  }
+
+  Snapshot snapshot() {
+    Snapshot result;
+    result.db = db.get();
+    result.retrieve = options.retrieve;
+    const auto live = serving();
+    result.popularity = live ? live->popularity() : counted.current(options.now_ms());
+    result.model = live;
+    return result;
+  }
+
+  bool record_exposures() const {
+    return options.record_exposures && options.access == storage::Access::kReadWrite;
+  }
+
+  /// Throws VersionError.
+  void serve(std::string_view version) {
+    auto next = std::make_shared<LiveModel>(versions.load(version));
+    // The long part runs beside puts; what they bring meanwhile is caught up while they wait.
+    const std::uint64_t revision = db->catalog().revision();
+    next->catch_up(db->catalog(), next->card().catalog_revision);
+    const std::lock_guard changes(catalogue_changes);
+    next->catch_up(db->catalog(), revision);
+    const std::lock_guard lock(model_mutex);
+    model.swap(next);
+  }
+
+  bool reload() {
+    const std::lock_guard lock(reload_mutex);
+    std::string current;
+    try {
+      const auto named = versions.current();
+      const auto live = serving();
+      if (!named || *named == refused || (live && live->card().version == *named)) return false;
+      current = *named;
+      serve(current);
+    } catch (const VersionError& error) {
+      // Not tried again, nor logged again, until CURRENT says something else.
+      const std::string complaint = current.empty() ? error.what() : current;
+      if (refused != complaint) {
+        spdlog::error("new version refused, the old one keeps serving: {}", error.what());
+      }
+      refused = complaint;
+      return false;
+    }
+    refused.clear();
+    spdlog::info("serving version {}", current);
+    return true;
+  }
+
+  void watch() {
+    reloader = std::jthread([this](const std::stop_token& stop) {
+      std::unique_lock lock(reload_wait);
+      while (!reload_wake.wait_for(lock, stop, options.reload_interval, [] { return false; })) {
+        if (stop.stop_requested()) return;
+        try {
+          reload();
+        } catch (const std::exception& error) {
+          spdlog::error("looking for a new version failed: {}", error.what());
+        }
+      }
+    });
+  }
+};
+
+std::unique_ptr<Engine> Engine::open(const std::filesystem::path& data_directory,
+                                     EngineOptions options) {
+  auto state = std::make_unique<State>(data_directory, std::move(options));
+  if (state->options.load_model) {
+    if (const auto current = state->versions.current()) state->serve(*current);
+    if (state->options.reload_interval.count() > 0) state->watch();
+  }
+  return std::unique_ptr<Engine>(new Engine(std::move(state)));
+}
+
+Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Engine::~Engine() = default;
+
+RankResponse Engine::rank(const RankRequest& request) {
+  validate(request);
+  return engine::rank(state_->snapshot(), request, state_->options.now_ms(),
+                      state_->record_exposures());
+}
+
+std::vector<RankResponse> Engine::rank_many(std::span<const RankRequest> requests) {
+  check_count(requests, kRequestsPerCallMax, "requests");
+  // All are checked before the first is answered: an answer writes an exposure.
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    try {
+      validate(requests[i]);
+      const auto& session = requests[i].session;
+      for (std::size_t e = 0; e < session.size(); ++e) {
+        declared_action(state_->db->catalog(), session[e].action,
+                        fmt::format("session[{}].action", e));
+      }
+    } catch (const InvalidRequest& invalid) {
+      throw InvalidRequest(fmt::format("requests[{}].{}", i, invalid.field), invalid.what());
+    }
+  }
+  std::vector<RankResponse> responses;
+  responses.reserve(requests.size());
+  for (const auto& request : requests) responses.push_back(rank(request));
+  return responses;
+}
+
+std::int32_t Engine::record(std::span<const Event> events) {
+  check_count(events, kEventsPerRecordMax, "events");
+  const std::int64_t now_ms = state_->options.now_ms();
+  std::vector<storage::NewEvent> incoming;
+  incoming.reserve(events.size());
+  for (std::size_t i = 0; i < events.size(); ++i) {
+    const Event& event = events[i];
+    validate(event, fmt::format("events[{}].", i));
+    declared_action(state_->db->catalog(), event.action, fmt::format("events[{}].action", i));
+    incoming.push_back({event.user_id, event.item_id, event.action, event.time_ms.value_or(now_ms),
+                        event.value, event.event_id, event.request_id});
+  }
+  const std::size_t recorded = state_->db->record(incoming);
+  state_->counted.changed();
+  return static_cast<std::int32_t>(recorded);
+}
+
+std::int32_t Engine::put_items(std::span<const Item> items) {
+  check_count(items, kItemsPerPutMax, "items");
+  for (std::size_t i = 0; i < items.size(); ++i) validate(items[i], fmt::format("items[{}].", i));
+  const std::lock_guard changes(state_->catalogue_changes);
+  storage::Catalog& catalog = state_->db->catalog();
+  check_embedding_widths(catalog, items);
+  const auto put = catalog.put(items);
+  if (const auto live = state_->serving()) {
+    std::vector<FreshItem> fresh;
+    fresh.reserve(items.size());
+    for (std::size_t i = 0; i < items.size(); ++i) fresh.push_back({put.rows[i], &items[i]});
+    live->put(fresh);
+  }
+  return static_cast<std::int32_t>(items.size());
+}
+
+std::int32_t Engine::remove_items(std::span<const std::string> item_ids) {
+  check_ids(item_ids, "item_ids");
+  const std::vector<std::string_view> ids(item_ids.begin(), item_ids.end());
+  const std::lock_guard changes(state_->catalogue_changes);
+  const auto rows = state_->db->catalog().remove(ids);
+  if (const auto live = state_->serving()) live->remove(rows);
+  return static_cast<std::int32_t>(rows.size());
+}
+
+std::vector<Item> Engine::get_items(std::span<const std::string> item_ids) {
+  check_ids(item_ids, "item_ids");
+  const storage::Catalog& catalog = state_->db->catalog();
+  std::vector<Item> items;
+  for (const auto& item_id : item_ids) {
+    const auto row = catalog.row(item_id);
+    if (!row) continue;
+    if (auto item = catalog.get(*row)) items.push_back(std::move(*item));
+  }
+  return items;
+}
+
+std::vector<Event> Engine::get_history(std::string_view user_id, std::int32_t limit) {
+  validate_id(user_id, "user_id");
+  if (limit < 1 || limit > kLimitMax) {
+    throw InvalidRequest("limit",
+                         fmt::format("limit is {}; 1 to {} is expected", limit, kLimitMax));
+  }
+  const storage::Catalog& catalog = state_->db->catalog();
+  const auto stored = state_->db->history().read_detailed(user_id, static_cast<std::size_t>(limit));
+  const auto actions = catalog.actions();
+  std::vector<Event> events;
+  events.reserve(stored.size());
+  for (const auto& event : stored) {
+    events.push_back({std::string(user_id), catalog.item_id(event.row), actions[event.action].name,
+                      event.time_ms, event.value, event.event_id, event.request_id});
+  }
+  return events;
+}
+
+void Engine::delete_user(std::string_view user_id) {
+  validate_id(user_id, "user_id");
+  state_->db->delete_user(user_id);
+  state_->counted.changed();
+}
+
+Status Engine::status() {
+  const auto live = state_->serving();
+  const auto uptime = std::chrono::steady_clock::now() - state_->start;
+  Status status;
+  status.version = FOVEA_VERSION;
+  if (live) status.model_version = live->card().version;
+  status.device = "cpu";
+  status.items = state_->db->catalog().size();
+  status.users = state_->db->history().users();
+  status.uptime_ms = std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count();
+  status.ready = true;  // open() has loaded the version that was current, if any
+  status.faiss = index::faiss_build();
+  return status;
+}
+
+void Engine::declare_action(std::string_view name, double weight) {
+  validate_id(name, "action");
+  if (!std::isfinite(weight)) {
+    throw InvalidRequest("weight",
+                         fmt::format("the weight of action '{}' is {}; a finite number is "
+                                     "expected",
+                                     name, weight));
+  }
+  try {
+    state_->db->catalog().declare_action(name, weight);
+  } catch (const std::length_error& error) {
+    throw InvalidRequest("action", error.what());
+  }
+}
+
+bool Engine::reload() { return state_->reload(); }
+
+storage::Db& Engine::db() { return *state_->db; }
+
+Snapshot Engine::snapshot() { return state_->snapshot(); }
+
+}  // namespace fovea::engine

@@ -1,0 +1,118 @@
+#include "engine/live_model.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+namespace fovea::engine {
+namespace {
+
+/// Items encoded and put together while catching up: each put copies the fresh part of the indexes.
+constexpr std::size_t kCatchUpBatch = 8192;
+
+bool known(std::span<const float> vector) {
+  return std::ranges::any_of(vector, [](float value) { return value != 0; });
+}
+
+/// Puts the rows that have a vector; takes out those that have none, since nothing is near to
+/// zeros.
+void put_known(index::LiveIndex& index, std::span<const std::uint32_t> rows,
+               std::span<const float> vectors) {
+  const std::size_t width = index.width();
+  std::vector<std::uint32_t> with;
+  std::vector<std::uint32_t> without;
+  std::vector<float> kept;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto vector = vectors.subspan(i * width, width);
+    if (known(vector)) {
+      with.push_back(rows[i]);
+      kept.insert(kept.end(), vector.begin(), vector.end());
+    } else {
+      without.push_back(rows[i]);
+    }
+  }
+  if (!with.empty()) index.put(with, kept);
+  if (!without.empty()) index.remove(without);
+}
+
+}  // namespace
+
+LiveModel::LiveModel(Version version)
+    : card_(std::move(version.card)),
+      text_space_(std::move(version.text_space)),
+      model_(std::move(version.model)),
+      vectors_(std::move(version.texts), text_space_.width(), std::move(version.vectors),
+               model_ ? model_->width() : 0),
+      text_index_(
+          std::make_unique<index::LiveIndex>(std::move(version.text_index), text_space_.width())),
+      popularity_(std::make_shared<const Popularity>(std::move(version.log_popularity))) {
+  if (model_) {
+    item_index_ =
+        std::make_unique<index::LiveIndex>(std::move(version.item_index), model_->width());
+  }
+}
+
+void LiveModel::put(std::span<const FreshItem> items) {
+  const std::size_t text_width = text_space_.width();
+  std::vector<std::uint32_t> rows;
+  std::vector<float> texts;
+  std::unordered_set<std::uint32_t> done;
+  for (std::size_t i = items.size(); i-- > 0;) {
+    if (!done.insert(items[i].row).second) continue;
+    const storage::Item& item = *items[i].item;
+    ranking::TextSource source;
+    if (item.text) source.text = *item.text;
+    // The first embeddings may come after a version that was fitted on texts; they count from the
+    // next version on.
+    if (item.embedding && item.embedding->size() == text_width) source.embedding = *item.embedding;
+    rows.push_back(items[i].row);
+    texts.resize(texts.size() + text_width);
+    text_space_.encode(source, std::span(texts).last(text_width));
+  }
+  if (rows.empty()) return;
+
+  std::vector<float> vectors;
+  if (model_) {
+    std::vector<float> whitened(rows.size() * text_space_.whitened_width());
+    text_space_.whiten(texts, whitened);
+    vectors.resize(rows.size() * model_->width());
+    model_->item_vectors(ranking::Context{}, rows, whitened, vectors);
+  }
+  // Vectors first: what an index returns can then always be gathered.
+  vectors_.put(rows, texts, vectors);
+  put_known(*text_index_, rows, texts);
+  if (item_index_) put_known(*item_index_, rows, vectors);
+}
+
+void LiveModel::remove(std::span<const std::uint32_t> rows) {
+  if (rows.empty()) return;
+  text_index_->remove(rows);
+  if (item_index_) item_index_->remove(rows);
+}
+
+void LiveModel::catch_up(const storage::Catalog& catalog, std::uint64_t after_revision) {
+  std::vector<storage::StoredItem> batch;
+  const auto flush = [&] {
+    std::vector<FreshItem> fresh;
+    fresh.reserve(batch.size());
+    for (const auto& item : batch) fresh.push_back({item.row, &item});
+    put(fresh);
+    batch.clear();
+  };
+  catalog.for_each(
+      [&](const storage::StoredItem& item) {
+        batch.push_back(item);
+        if (batch.size() == kCatchUpBatch) flush();
+      },
+      after_revision);
+  flush();
+
+  std::vector<std::uint32_t> gone;
+  const auto rows = std::max<std::size_t>(catalog.rows(), card_.items);
+  for (std::uint32_t row = 0; row < rows; ++row) {
+    if (!catalog.present(row)) gone.push_back(row);
+  }
+  remove(gone);
+}
+
+}  // namespace fovea::engine

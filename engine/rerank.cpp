@@ -1,0 +1,95 @@
+// Step 3 of a ranking: one formula for every candidate, however it came into the list.
+#include <span>
+
+#include "engine/pipeline.h"
+
+namespace fovea::engine {
+namespace {
+
+/// A query's cosine against the spread of the model's scores, a few units: relevance leads, taste
+/// orders near ties.
+constexpr double kQueryWeight = 20;
+/// Of the cosine to the user's texts, where nothing was learned.
+constexpr double kTextWeight = 10;
+/// Of log popularity beside another signal; 1 where it is all that is known.
+constexpr double kPopularityWeight = 0.1;
+
+double cosine(std::span<const float> a, std::span<const float> b) {
+  double sum = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) sum += static_cast<double>(a[k]) * b[k];
+  return sum;
+}
+
+/// The learned model's scores, and with them its explanation.
+void score_learned(const Snapshot& snapshot, const UserState& user,
+                   std::span<const std::uint32_t> rows, const GatheredVectors& vectors,
+                   bool explain, Scored& scored) {
+  std::vector<float> popularity;
+  popularity.reserve(rows.size());
+  for (const auto row : rows) popularity.push_back(snapshot.popularity->log_popularity(row));
+  auto scores = snapshot.model->model()->score(
+      ranking::Context{}, user.hidden, {user.behaviours, user.vectors.items, user.vectors.texts},
+      {rows, vectors.items, vectors.texts, popularity}, user.centre, explain);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    scored.scores[i] = scores.total[i];
+    if (!explain) continue;
+    double sum = 0;
+    for (std::size_t p = 0; p < ranking::kScoreParts.size(); ++p) {
+      scored.parts[i].emplace_back(ranking::kScoreParts[p], scores.parts[i][p]);
+      sum += scores.parts[i][p];
+    }
+    // The total was added up in single precision; the last part takes the rounding, so that the
+    // parts add up.
+    scored.parts[i].back().second += scored.scores[i] - sum;
+  }
+  scored.attention = std::move(scores.attention);
+}
+
+/// Without behaviours or without a learned model: popularity, weakly where the request says more.
+void score_popularity(const Snapshot& snapshot, std::span<const std::uint32_t> rows,
+                      bool something_known, bool explain, Scored& scored) {
+  const double weight = something_known ? kPopularityWeight : 1;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    scored.scores[i] = weight * snapshot.popularity->log_popularity(rows[i]);
+    if (explain) scored.parts[i].emplace_back("popularity", scored.scores[i]);
+  }
+}
+
+/// Adds weight * cosine(text of the item, direction) as one named part.
+void add_cosine(std::string_view part, double weight, std::span<const float> direction,
+                std::span<const float> texts, bool explain, Scored& scored) {
+  if (direction.empty()) return;
+  for (std::size_t i = 0; i < scored.scores.size(); ++i) {
+    const double value =
+        weight * cosine(direction, texts.subspan(i * direction.size(), direction.size()));
+    scored.scores[i] += value;
+    if (explain) scored.parts[i].emplace_back(part, value);
+  }
+}
+
+}  // namespace
+
+Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates) {
+  std::vector<std::uint32_t> rows;
+  rows.reserve(candidates.items.size());
+  for (const auto& candidate : candidates.items) rows.push_back(candidate.row);
+  Scored scored;
+  scored.scores.resize(rows.size());
+  if (rows.empty()) return scored;
+  if (question.explain) scored.parts.resize(rows.size());
+  GatheredVectors vectors;
+  if (snapshot.model) vectors = snapshot.model->vectors().gather(rows);
+
+  const UserState& user = candidates.user;
+  if (!user.hidden.empty()) {
+    score_learned(snapshot, user, rows, vectors, question.explain, scored);
+  } else {
+    score_popularity(snapshot, rows, !candidates.query.empty() || !user.mean_text.empty(),
+                     question.explain, scored);
+    add_cosine("text", kTextWeight, user.mean_text, vectors.texts, question.explain, scored);
+  }
+  add_cosine("query", kQueryWeight, candidates.query, vectors.texts, question.explain, scored);
+  return scored;
+}
+
+}  // namespace fovea::engine
