@@ -1,5 +1,6 @@
-// What the trainers read: every user's behaviours as one ragged array, and the one behaviour that is held out.
-// Plain data; where it comes from and how it is split is the engine's business (engine/split).
+// What the trainers read: every user's behaviours as one ragged array, and the one behaviour that
+// is held out. Plain data; where it comes from and how it is split is the engine's business
+// (engine/split).
 #pragma once
 
 #include <cstdint>
@@ -8,7 +9,8 @@
 
 namespace fovea::ranking {
 
-/// One behaviour. `action` is an index into the model's action weights, 0 meaning "no particular action".
+/// One behaviour. `action` is an index into the model's action weights, 0 meaning "no particular
+/// action".
 struct Behaviour {
   std::uint32_t row = 0;
   std::uint16_t action = 0;

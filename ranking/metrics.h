@@ -1,8 +1,8 @@
 // Ranking quality from ranks: hit rate, NDCG, MRR, coverage. Owns the definitions, nothing else.
 #pragma once
 
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <unordered_set>
@@ -14,8 +14,8 @@ struct Metrics {
   std::size_t users = 0;
   double hr_5 = 0, hr_10 = 0;      ///< Share of users whose one relevant item is in the top k.
   double ndcg_5 = 0, ndcg_10 = 0;  ///< Mean of 1 / log2(rank + 2), rank from 0, 0 beyond k.
-  double mrr = 0;                  ///< Mean of 1 / (rank + 1); 0 where the item was not ranked at all.
-  double coverage_10 = 0;          ///< Share of the catalogue that stands in somebody's top 10.
+  double mrr = 0;          ///< Mean of 1 / (rank + 1); 0 where the item was not ranked at all.
+  double coverage_10 = 0;  ///< Share of the catalogue that stands in somebody's top 10.
 };
 
 /// Collects one user at a time. Not thread-safe.

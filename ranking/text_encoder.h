@@ -1,6 +1,7 @@
-// Text to vector without a download: TF-IDF over words and character n-grams, reduced by randomised SVD (latent
-// semantic analysis: Deerwester 1990; the SVD: Halko, Martinsson, Tropp, arXiv 0909.4061, with power iterations).
-// Owns tokens, vocabulary and projection. Any new text, an item's or a query's, is encoded at once.
+// Text to vector without a download: TF-IDF over words and character n-grams, reduced by randomised
+// SVD (latent semantic analysis: Deerwester 1990; the SVD: Halko, Martinsson, Tropp, arXiv
+// 0909.4061, with power iterations). Owns tokens, vocabulary and projection. Any new text, an
+// item's or a query's, is encoded at once.
 #pragma once
 
 #include <cstdint>
@@ -14,17 +15,18 @@
 
 namespace fovea::ranking {
 
-/// The features of a text, with repeats: lower-cased words (Unicode letters and digits, marks dropped) prefixed
-/// "w:", and the character n-grams of each word, 3 to 5 code points with boundary marks, prefixed "c:".
-/// Invalid UTF-8 ends a word, never throws. At most the first 64 KiB of the text are read.
+/// The features of a text, with repeats: lower-cased words (Unicode letters and digits, marks
+/// dropped) prefixed "w:", and the character n-grams of each word, 3 to 5 code points with boundary
+/// marks, prefixed "c:". Invalid UTF-8 ends a word, never throws. At most the first 64 KiB of the
+/// text are read.
 std::vector<std::string> text_features(std::string_view text);
 
 /// Immutable once fitted; thread-safe.
 class TextEncoder {
  public:
   struct Options {
-    std::size_t width = 128;            ///< K
-    std::size_t features_max = 65'536;  ///< The features in most texts are kept.
+    std::size_t width = 128;              ///< K
+    std::size_t features_max = 65'536;    ///< The features in most texts are kept.
     std::size_t fit_texts_max = 200'000;  ///< A seeded sample of this many texts is fitted on.
     std::uint64_t seed = 1;
     int threads = 1;

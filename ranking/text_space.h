@@ -1,7 +1,8 @@
 // Every item's and query's text as a vector of one space.
-// Text is encoded by latent semantic analysis (text_encoder), or comes encoded with the item; either way it is
-// centred and scaled to unit length, so that an inner product is a cosine. For the item tower it is whitened too
-// (PCA): raw sentence embeddings share a direction and rank badly (arXiv 2402.10602).
+// Text is encoded by latent semantic analysis (text_encoder), or comes encoded with the item;
+// either way it is centred and scaled to unit length, so that an inner product is a cosine. For the
+// item tower it is whitened too (PCA): raw sentence embeddings share a direction and rank badly
+// (arXiv 2402.10602).
 #pragma once
 
 #include <cstdint>
@@ -25,12 +26,14 @@ struct TextSource {
 class TextSpace {
  public:
   struct Options {
-    std::size_t width = 128;         ///< K, channels of a text vector; that of the embeddings where there are any.
+    std::size_t width =
+        128;  ///< K, channels of a text vector; that of the embeddings where there are any.
     std::size_t whitened_max = 128;  ///< At most this many whitened channels.
     std::uint64_t seed = 1;
     int threads = 1;
   };
-  /// Fits the encoder on the texts, then centre and whitening on all vectors. Any number of items, also none.
+  /// Fits the encoder on the texts, then centre and whitening on all vectors. Any number of items,
+  /// also none.
   static TextSpace fit(std::span<const TextSource> items, const Options& options);
 
   std::size_t width() const { return width_; }                    ///< K
@@ -38,8 +41,9 @@ class TextSpace {
 
   /// Writes the centred unit vector [K]; zeros, and false, where nothing in the source is known.
   bool encode(const TextSource& source, std::span<float> out) const;
-  /// `vectors` [n, K] as encode() gives them, `out` [n, Z]: mean 0 and variance 1 / Z per channel over the
-  /// fitted items, so that a whitened vector's length is about 1. A zero vector stays zero.
+  /// `vectors` [n, K] as encode() gives them, `out` [n, Z]: mean 0 and variance 1 / Z per channel
+  /// over the fitted items, so that a whitened vector's length is about 1. A zero vector stays
+  /// zero.
   void whiten(std::span<const float> vectors, std::span<float> out) const;
 
   void save(Weights& weights) const;  ///< Arrays named "text.*".

@@ -1,5 +1,6 @@
-// Learns a Model from behaviours and texts: transitions counted, encoder by full softmax over all positions,
-// ranker on behaviours that neither has seen. Owns the recipe; reads no disk and knows no names.
+// Learns a Model from behaviours and texts: transitions counted, encoder by full softmax over all
+// positions, ranker on behaviours that neither has seen. Owns the recipe; reads no disk and knows
+// no names.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +21,11 @@ struct TrainOptions {
   std::size_t heads = 2;            ///< H, of encoder and target attention
   std::size_t behaviours_max = 50;  ///< L
   double dropout = 0.3;
-  double item_dropout = 0.1;        ///< Share of items whose learned row is left out of a batch.
+  double item_dropout = 0.1;  ///< Share of items whose learned row is left out of a batch.
   double learning_rate = 1e-3;
   std::size_t batch_users = 256;
   std::size_t epochs_max = 60;
-  std::size_t patience = 5;         ///< Epochs without a better validation NDCG@10 before stopping.
+  std::size_t patience = 5;  ///< Epochs without a better validation NDCG@10 before stopping.
   std::size_t ranker_epochs_max = 20;
   std::size_t ranker_candidates = 200;  ///< Top retrieved from which negatives are drawn; centre_k.
   std::uint64_t seed = 1;
@@ -33,14 +34,16 @@ struct TrainOptions {
 };
 
 struct TrainData {
-  Interactions interactions;             ///< What may be learned from, oldest first.
-  std::vector<HeldOut> validation;       ///< Decides when to stop; empty: the epochs of the first training are kept.
-  std::size_t items = 0;                 ///< V
-  std::span<const float> texts;          ///< [V, K], centred unit vectors; zeros where none.
-  std::size_t text_width = 0;            ///< K
-  std::span<const float> whitened;       ///< [V, Z]
-  std::size_t whitened_width = 0;        ///< Z
-  std::vector<float> action_weights;     ///< By action index; [0] is 1. Targets are behaviours of positive weight.
+  Interactions interactions;  ///< What may be learned from, oldest first.
+  std::vector<HeldOut>
+      validation;  ///< Decides when to stop; empty: the epochs of the first training are kept.
+  std::size_t items = 0;            ///< V
+  std::span<const float> texts;     ///< [V, K], centred unit vectors; zeros where none.
+  std::size_t text_width = 0;       ///< K
+  std::span<const float> whitened;  ///< [V, Z]
+  std::size_t whitened_width = 0;   ///< Z
+  std::vector<float>
+      action_weights;  ///< By action index; [0] is 1. Targets are behaviours of positive weight.
 };
 
 /// One line of progress, also while nobody watches.
@@ -59,8 +62,8 @@ struct TrainResult {
   std::size_t encoder_epochs = 0;
 };
 
-/// Requires at least one user with two behaviours of positive weight: std::invalid_argument otherwise.
-/// The same data, options and machine give the same weights.
+/// Requires at least one user with two behaviours of positive weight: std::invalid_argument
+/// otherwise. The same data, options and machine give the same weights.
 TrainResult train(const TrainData& data, const TrainOptions& options,
                   const std::function<void(const TrainProgress&)>& progress);
 

@@ -1,5 +1,6 @@
 // A sparse item-to-item matrix counted from behaviour sequences: what is acted on soon after what.
-// It costs seconds, takes no gradient, gives candidates of its own, and starts the target attention.
+// It costs seconds, takes no gradient, gives candidates of its own, and starts the target
+// attention.
 #pragma once
 
 #include <cstdint>
@@ -16,32 +17,35 @@ namespace fovea::ranking {
 class Transitions {
  public:
   struct Options {
-    std::size_t window = 5;              ///< b counts for a when it is at most this many behaviours after a.
-    double gap_decay = 0.7;              ///< C[a,b] += gap_decay^(gap - 1)
-    double backward = 0.5;               ///< C[b,a] += backward times the same
-    double source_popularity = -0.25;    ///< C[a,b] *= popularity(a)^source_popularity
-    double target_popularity = -0.1;     ///< ... * popularity(b)^target_popularity
-    std::size_t row_entries_max = 200;   ///< The strongest kept per item.
+    std::size_t window = 5;  ///< b counts for a when it is at most this many behaviours after a.
+    double gap_decay = 0.7;  ///< C[a,b] += gap_decay^(gap - 1)
+    double backward = 0.5;   ///< C[b,a] += backward times the same
+    double source_popularity = -0.25;   ///< C[a,b] *= popularity(a)^source_popularity
+    double target_popularity = -0.1;    ///< ... * popularity(b)^target_popularity
+    std::size_t row_entries_max = 200;  ///< The strongest kept per item.
   };
   struct Entry {
     std::uint32_t row;
     float weight;
   };
-  static constexpr float kAgeDecay = 0.6F;  ///< Behaviour number `age` from the newest (0) counts kAgeDecay^age.
+  static constexpr float kAgeDecay =
+      0.6F;  ///< Behaviour number `age` from the newest (0) counts kAgeDecay^age.
 
   Transitions() = default;
-  /// `items` is the number of rows; behaviours at rows beyond it are ignored. A behaviour whose action's weight
-  /// (by action index) is not positive is neither source nor target.
+  /// `items` is the number of rows; behaviours at rows beyond it are ignored. A behaviour whose
+  /// action's weight (by action index) is not positive is neither source nor target.
   static Transitions count(const Interactions& interactions, std::size_t items,
                            std::span<const float> action_weights, const Options& options);
 
   /// Entries of one source, ascending by row; empty for a row beyond those counted.
   std::span<const Entry> from(std::uint32_t row) const;
-  float weight(std::uint32_t source, std::uint32_t target) const;  ///< C[source, target], 0 when not kept.
+  float weight(std::uint32_t source,
+               std::uint32_t target) const;  ///< C[source, target], 0 when not kept.
 
-  /// The n items of highest transition score, sum over behaviours of kAgeDecay^age C[behaviour, item], best first.
-  /// `behaviours` newest first; only the first 20 count.
-  std::vector<Entry> best(std::span<const std::uint32_t> behaviours_newest_first, std::size_t n) const;
+  /// The n items of highest transition score, sum over behaviours of kAgeDecay^age C[behaviour,
+  /// item], best first. `behaviours` newest first; only the first 20 count.
+  std::vector<Entry> best(std::span<const std::uint32_t> behaviours_newest_first,
+                          std::size_t n) const;
 
   void save(Weights& weights) const;  ///< Arrays named "transitions.*".
   static Transitions load(const Weights& weights);

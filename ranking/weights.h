@@ -1,5 +1,6 @@
-// Named arrays in a safetensors file (https://huggingface.co/docs/safetensors): 8 bytes of header length, a JSON
-// header, raw little-endian data. Owns the bytes and every check on them; what the arrays mean is their owners'.
+// Named arrays in a safetensors file (https://huggingface.co/docs/safetensors): 8 bytes of header
+// length, a JSON header, raw little-endian data. Owns the bytes and every check on them; what the
+// arrays mean is their owners'.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace fovea::ranking {
 
-/// The file is truncated, damaged, oversized or not what it should be; the message names file and array.
+/// The file is truncated, damaged, oversized or not what it should be; the message names file and
+/// array.
 struct WeightsError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -28,7 +30,8 @@ class Weights {
 
   bool has(std::string_view name) const;
   const Shape& shape(std::string_view name) const;
-  /// Throw WeightsError when the array is missing, of another type, or of another shape (where one is given).
+  /// Throw WeightsError when the array is missing, of another type, or of another shape (where one
+  /// is given).
   std::span<const float> floats(std::string_view name) const;
   std::span<const float> floats(std::string_view name, const Shape& shape) const;
   std::span<const std::uint32_t> ids(std::string_view name) const;
@@ -37,11 +40,12 @@ class Weights {
   std::map<std::string, std::string>& metadata() { return metadata_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
-  /// Written to a temporary file beside it, synced, then renamed: a reader sees the old file or the new one.
+  /// Written to a temporary file beside it, synced, then renamed: a reader sees the old file or the
+  /// new one.
   void save(const std::filesystem::path& file) const;
-  /// Refuses anything that is not exactly one safetensors file: header beyond the file, overlapping or missing
-  /// ranges, lengths that do not match shapes, bytes left over, non-finite floats. Allocates no more than the
-  /// file's size and its parsed header.
+  /// Refuses anything that is not exactly one safetensors file: header beyond the file, overlapping
+  /// or missing ranges, lengths that do not match shapes, bytes left over, non-finite floats.
+  /// Allocates no more than the file's size and its parsed header.
   static Weights load(const std::filesystem::path& file);
 
  private:

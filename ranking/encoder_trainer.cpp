@@ -1,0 +1,295 @@
+// See encoder_trainer.h.
+#include "ranking/encoder_trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <numeric>
+#include <unordered_set>
+
+#include "ranking/random.h"
+
+namespace fovea::ranking {
+namespace {
+
+using ops::Transpose;
+
+// Behaviours per step: what 256 users of 8 behaviours have, whatever the lengths are.
+constexpr std::size_t kStepTokens = 2048;
+// Rows of logits held at once; small enough to stay in the cache with a mid-sized catalogue.
+constexpr std::size_t kTileFloats = std::size_t{1} << 21;
+constexpr std::size_t kTileRowsMax = 512;
+// Validation asks at most this many questions: the metric's noise is then below what patience can
+// see.
+constexpr std::size_t kValidationMax = 20'000;
+
+std::size_t tile_rows(std::size_t items) {
+  return std::clamp<std::size_t>(kTileFloats / std::max<std::size_t>(items, 1), 16, kTileRowsMax);
+}
+
+// A stretch of one user's behaviours: inputs [begin, end), targets one later.
+struct Window {
+  std::size_t user;
+  std::size_t begin;
+  std::size_t end;
+};
+
+// Cuts every sequence from its end into windows of at most L inputs.
+std::vector<Window> cut_windows(const Interactions& sequences, std::size_t behaviours_max) {
+  std::vector<Window> windows;
+  for (std::size_t u = 0; u < sequences.users(); ++u) {
+    const std::size_t n = sequences.user(u).size();
+    for (std::size_t end = n == 0 ? 0 : n - 1; end > 0;) {
+      const std::size_t begin = end > behaviours_max ? end - behaviours_max : 0;
+      windows.push_back({u, begin, end});
+      end = begin;
+    }
+  }
+  return windows;
+}
+
+// Items that some behaviour touches, and where each stands among them.
+struct Touched {
+  std::vector<std::uint32_t> rows;      // [V'] ascending
+  std::vector<std::uint32_t> position;  // [V], kNoTarget where untouched
+};
+
+Touched find_touched(const Interactions& sequences, std::size_t items) {
+  Touched touched;
+  touched.position.assign(items, kNoTarget);
+  for (const Behaviour& b : sequences.behaviours) touched.position[b.row] = 0;
+  for (std::uint32_t row = 0; row < items; ++row) {
+    if (touched.position[row] == kNoTarget) continue;
+    touched.position[row] = static_cast<std::uint32_t>(touched.rows.size());
+    touched.rows.push_back(row);
+  }
+  return touched;
+}
+
+// Weights over the touched items as weights over all items, the untouched with m_i = 0.
+EncoderWeights spread(const EncoderWeights& compact, const Touched& touched, std::size_t items) {
+  EncoderShape shape = compact.shape;
+  shape.items = items;
+  EncoderWeights full(shape);
+  const auto to = full.tensors();
+  const auto from = compact.tensors();
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    if (to[i].first != "items") *to[i].second = *from[i].second;
+  }
+  full.learned.assign(items, 0);
+  for (std::size_t i = 0; i < touched.rows.size(); ++i) {
+    const float* row = compact.items.row(i);
+    std::copy(row, row + shape.width, full.items.row(touched.rows[i]));
+    full.learned[touched.rows[i]] = 1;
+  }
+  return full;
+}
+
+// NDCG@10 of each question's target among all items, those of its history left out.
+double validate(const Context& context, const EncoderWeights& weights,
+                std::span<const float> whitened, std::span<const HeldOut> questions) {
+  const std::size_t d = weights.shape.width;
+  const std::size_t items = weights.shape.items;
+  const std::vector<float> vectors = all_item_vectors(context, weights, whitened);
+  const std::vector<float> states = last_states(context, weights, vectors, questions);
+  const std::size_t tile = tile_rows(items);
+  std::vector<float> scores(tile * items);
+  double sum = 0;
+  for (std::size_t begin = 0; begin < questions.size(); begin += tile) {
+    const std::size_t n = std::min(tile, questions.size() - begin);
+    ops::gemm(context, Transpose::kNo, Transpose::kYes, n, items, d, 1, states.data() + begin * d,
+              d, vectors.data(), d, 0, scores.data(), items);
+    for (std::size_t i = 0; i < n; ++i) {
+      const HeldOut& question = questions[begin + i];
+      const float* row = scores.data() + i * items;
+      const float target = row[question.target.row];
+      std::size_t better = 0;
+      for (std::size_t v = 0; v < items; ++v) better += row[v] > target;
+      std::unordered_set<std::uint32_t> seen;
+      for (const Behaviour& b : question.history) {
+        if (seen.insert(b.row).second && row[b.row] > target) --better;
+      }
+      if (better < 10) sum += 1 / std::log2(static_cast<double>(better) + 2);
+    }
+  }
+  return questions.empty() ? 0 : sum / static_cast<double>(questions.size());
+}
+
+}  // namespace
+
+std::vector<float> all_item_vectors(const Context& context, const EncoderWeights& weights,
+                                    std::span<const float> whitened) {
+  std::vector<std::uint32_t> rows(weights.shape.items);
+  std::iota(rows.begin(), rows.end(), 0U);
+  std::vector<float> vectors(rows.size() * weights.shape.width);
+  item_tower(context, weights, rows, weights.learned.data(), whitened.data(), vectors.data());
+  return vectors;
+}
+
+std::vector<float> last_states(const Context& context, const EncoderWeights& weights,
+                               std::span<const float> vectors, std::span<const HeldOut> questions) {
+  const std::size_t d = weights.shape.width;
+  std::vector<float> states(questions.size() * d);
+  EncoderTape tape;
+  for (std::size_t begin = 0; begin < questions.size();) {
+    EncoderBatch batch;
+    std::size_t end = begin;
+    while (end < questions.size() && batch.tokens() < kStepTokens) {
+      const std::span<const Behaviour> history = questions[end].history;
+      const auto kept = history.last(std::min(history.size(), weights.shape.behaviours_max));
+      std::vector<std::uint32_t> rows(kept.size());
+      std::transform(kept.begin(), kept.end(), rows.begin(),
+                     [](const Behaviour& b) { return b.row; });
+      batch.add(kept, rows);
+      ++end;
+    }
+    encode(context, weights, vectors.data(), batch, 0, 0, tape);
+    for (std::size_t i = begin; i < end; ++i) {
+      if (batch.offsets[i - begin + 1] == batch.offsets[i - begin]) continue;  // no history: zeros
+      const float* last = tape.states.row(batch.offsets[i - begin + 1] - 1);
+      std::copy(last, last + d, states.data() + i * d);
+    }
+    begin = end;
+  }
+  return states;
+}
+
+double encoder_loss(const Context& context, const EncoderWeights& weights,
+                    std::span<const float> mask, std::span<const float> whitened,
+                    const EncoderBatch& batch, std::span<const std::uint32_t> targets,
+                    float dropout, std::uint64_t seed, EncoderTape& tape,
+                    EncoderWeights& gradient) {
+  const std::size_t d = weights.shape.width;
+  const std::size_t items = weights.shape.items;
+  std::vector<std::uint32_t> rows(items);
+  std::iota(rows.begin(), rows.end(), 0U);
+  std::vector<float> vectors(items * d);
+  item_tower(context, weights, rows, mask.data(), whitened.data(), vectors.data());
+  encode(context, weights, vectors.data(), batch, dropout, seed, tape);
+
+  // Positions with a target, one after another.
+  std::vector<std::uint32_t> positions;
+  std::vector<std::uint32_t> wanted;
+  for (std::uint32_t t = 0; t < targets.size(); ++t) {
+    if (targets[t] == kNoTarget) continue;
+    positions.push_back(t);
+    wanted.push_back(targets[t]);
+  }
+  if (wanted.empty()) return 0;
+  std::vector<float> states(wanted.size() * d);
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    std::copy(tape.states.row(positions[i]), tape.states.row(positions[i]) + d,
+              states.data() + i * d);
+  }
+  std::vector<float> dpicked(states.size());
+  std::vector<float> dvectors(vectors.size());
+  const std::size_t tile = tile_rows(items);
+  std::vector<float> logits(std::min(tile, wanted.size()) * items);
+  const float scale = 1 / static_cast<float>(wanted.size());
+  double loss = 0;
+  for (std::size_t begin = 0; begin < wanted.size(); begin += tile) {
+    const std::size_t n = std::min(tile, wanted.size() - begin);
+    const float* h = states.data() + begin * d;
+    ops::gemm(context, Transpose::kNo, Transpose::kYes, n, items, d, 1, h, d, vectors.data(), d, 0,
+              logits.data(), items);
+    loss +=
+        ops::softmax_cross_entropy(context, n, items, logits.data(), wanted.data() + begin, scale);
+    ops::gemm(context, Transpose::kNo, Transpose::kNo, n, d, items, 1, logits.data(), items,
+              vectors.data(), d, 0, dpicked.data() + begin * d, d);
+    ops::gemm(context, Transpose::kYes, Transpose::kNo, items, d, n, 1, logits.data(), items, h, d,
+              1, dvectors.data(), d);
+  }
+  std::vector<float> dstates(batch.tokens() * d);
+  for (std::size_t i = 0; i < positions.size(); ++i) {
+    std::copy(dpicked.data() + i * d, dpicked.data() + (i + 1) * d,
+              dstates.data() + positions[i] * d);
+  }
+  encode_backward(context, weights, batch, tape, dstates.data(), gradient, dvectors.data());
+  item_tower_backward(context, weights, rows, mask.data(), whitened.data(), dvectors.data(),
+                      gradient);
+  return loss * scale;
+}
+
+EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
+                         std::span<const HeldOut> validation, std::size_t epochs,
+                         const TrainOptions& options, const std::string& stage,
+                         const std::function<void(const TrainProgress&)>& progress) {
+  const Context context{options.threads};
+  const Touched touched = find_touched(sequences, data.items);
+  const std::size_t items = touched.rows.size();
+  std::vector<float> whitened(items * data.whitened_width);
+  for (std::size_t i = 0; i < items; ++i) {
+    const auto row =
+        data.whitened.subspan(touched.rows[i] * data.whitened_width, data.whitened_width);
+    std::copy(row.begin(), row.end(),
+              whitened.begin() + static_cast<std::ptrdiff_t>(i * row.size()));
+  }
+  EncoderWeights weights =
+      EncoderWeights::random({options.width, options.heads, options.behaviours_max, items,
+                              data.whitened_width, data.action_weights.size()},
+                             options.seed);
+  EncoderWeights gradient(weights.shape);
+  Adam<EncoderWeights> adam(weights);
+  ops::AdamOptions adam_options;
+  adam_options.learning_rate = static_cast<float>(options.learning_rate);
+
+  std::vector<HeldOut> questions(validation.begin(), validation.end());
+  if (questions.size() > kValidationMax) {
+    Random pick(options.seed + 17);
+    for (std::size_t i = 0; i < kValidationMax; ++i) {
+      std::swap(questions[i], questions[i + pick.below(questions.size() - i)]);
+    }
+    questions.resize(kValidationMax);
+  }
+
+  std::vector<Window> windows = cut_windows(sequences, options.behaviours_max);
+  Random random(options.seed + 1);
+  EncoderTape tape;
+  EncoderFit best;
+  best.validation_ndcg_10 = -1;
+  std::vector<float> mask(items);
+  const std::size_t last_epoch = questions.empty() ? epochs : options.epochs_max;
+  for (std::size_t epoch = 1; epoch <= last_epoch; ++epoch) {
+    const auto started = std::chrono::steady_clock::now();
+    for (std::size_t i = windows.size(); i > 1; --i)
+      std::swap(windows[i - 1], windows[random.below(i)]);
+    double loss = 0;
+    std::size_t steps = 0;
+    for (std::size_t w = 0; w < windows.size(); ++steps) {
+      EncoderBatch batch;
+      std::vector<std::uint32_t> targets;
+      for (; w < windows.size() && batch.tokens() < kStepTokens; ++w) {
+        const auto user = sequences.user(windows[w].user);
+        const auto inputs = user.subspan(windows[w].begin, windows[w].end - windows[w].begin);
+        std::vector<std::uint32_t> rows;
+        for (const Behaviour& b : inputs) rows.push_back(touched.position[b.row]);
+        batch.add(inputs, rows);
+        for (std::size_t i = windows[w].begin + 1; i <= windows[w].end; ++i) {
+          targets.push_back(data.action_weights[user[i].action] > 0 ? touched.position[user[i].row]
+                                                                    : kNoTarget);
+        }
+      }
+      for (float& m : mask) m = random.uniform() < options.item_dropout ? 0.0F : 1.0F;
+      loss +=
+          encoder_loss(context, weights, mask, whitened, batch, targets,
+                       static_cast<float>(options.dropout), random.next() >> 16, tape, gradient);
+      adam.step(context, gradient, weights, [&](const std::string&) { return adam_options; });
+    }
+    TrainProgress report{stage, epoch, loss / static_cast<double>(std::max<std::size_t>(steps, 1)),
+                         std::nullopt, 0};
+    if (!questions.empty()) {
+      EncoderWeights full = spread(weights, touched, data.items);
+      const double ndcg = validate(context, full, data.whitened, questions);
+      report.validation_ndcg_10 = ndcg;
+      if (ndcg > best.validation_ndcg_10) best = {std::move(full), epoch, ndcg};
+    }
+    report.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
+    progress(report);
+    if (!questions.empty() && epoch >= best.epochs + options.patience) break;
+  }
+  if (questions.empty()) best = {spread(weights, touched, data.items), last_epoch, 0};
+  return best;
+}
+
+}  // namespace fovea::ranking

@@ -1,0 +1,338 @@
+// See ranker_trainer.h.
+#include "ranking/ranker_trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <unordered_set>
+
+#include "ranking/encoder_trainer.h"
+#include "ranking/random.h"
+
+namespace fovea::ranking {
+namespace {
+
+using ops::Transpose;
+
+constexpr std::size_t kExamplesMax = 50'000;
+constexpr std::size_t kHardNegatives = 48;     // from the retrieved candidates
+constexpr std::size_t kUniformNegatives = 15;  // from the whole catalogue
+constexpr std::size_t kStepExamples = 64;
+constexpr std::size_t kPatience = 4;
+
+// One question with its candidates as serving would retrieve them, seen items left out.
+struct Example {
+  const HeldOut* question = nullptr;
+  std::vector<std::uint32_t> candidates;
+  std::size_t state = 0;  // row in the array of user states
+  float centre = 0;
+  bool answered = false;  // the target is among the candidates
+};
+
+// Gathers what rank_candidates reads for some rows of one example.
+class Gather {
+ public:
+  Gather(const TrainData& data, const RankerBase& base, std::span<const float> vectors)
+      : data_(data), base_(base), vectors_(vectors) {}
+
+  void operator()(const Example& example, std::span<const std::uint32_t> rows, const float* state) {
+    const std::size_t d = base_.encoder.shape.width;
+    const std::span<const Behaviour> history = example.question->history;
+    const auto kept = history.last(std::min(history.size(), base_.encoder.shape.behaviours_max));
+    std::vector<std::uint32_t> kept_rows;
+    for (const Behaviour& b : kept) kept_rows.push_back(b.row);
+    take(vectors_, d, kept_rows, behaviour_vectors_);
+    take(data_.texts, data_.text_width, kept_rows, behaviour_texts_);
+    behaviours = {kept, behaviour_vectors_, behaviour_texts_};
+    take(vectors_, d, rows, candidate_vectors_);
+    take(data_.texts, data_.text_width, rows, candidate_texts_);
+    take(base_.log_popularity, 1, rows, popularity_);
+    candidates = {rows, candidate_vectors_, candidate_texts_, popularity_};
+    retrieval.resize(rows.size());
+    for (std::size_t c = 0; c < rows.size(); ++c) {
+      retrieval[c] = ops::dot(d, state, candidate_vectors_.data() + c * d) - example.centre;
+    }
+  }
+
+  BehaviourInput behaviours;
+  CandidateInput candidates;
+  std::vector<float> retrieval;
+
+ private:
+  static void take(std::span<const float> from, std::size_t width,
+                   std::span<const std::uint32_t> rows, std::vector<float>& to) {
+    to.resize(rows.size() * width);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto row = from.subspan(rows[i] * width, width);
+      std::copy(row.begin(), row.end(), to.begin() + static_cast<std::ptrdiff_t>(i * width));
+    }
+  }
+
+  const TrainData& data_;
+  const RankerBase& base_;
+  std::span<const float> vectors_;
+  std::vector<float> behaviour_vectors_, behaviour_texts_;
+  std::vector<float> candidate_vectors_, candidate_texts_, popularity_;
+};
+
+// Candidates from both sources for each question; the states are those of the questions.
+std::vector<Example> retrieve(const TrainData& data, const RankerBase& base,
+                              std::span<const HeldOut> questions, std::span<const float> vectors,
+                              std::span<const float> states, const TrainOptions& options) {
+  const std::size_t d = base.encoder.shape.width;
+  const Context alone{1};
+  std::vector<Example> examples(questions.size());
+#pragma omp parallel for num_threads(options.threads) schedule(static)
+  for (std::size_t q = 0; q < questions.size(); ++q) {
+    Example& example = examples[q];
+    example.question = &questions[q];
+    example.state = q;
+    std::vector<float> scores(data.items);
+    ops::gemm(alone, Transpose::kNo, Transpose::kYes, 1, data.items, d, 1, states.data() + q * d, d,
+              vectors.data(), d, 0, scores.data(), data.items);
+    std::vector<std::uint32_t> order(data.items);
+    for (std::uint32_t v = 0; v < data.items; ++v) order[v] = v;
+    const std::size_t k = std::min(options.ranker_candidates, data.items);
+    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k) - 1, order.end(),
+                     [&](std::uint32_t a, std::uint32_t b) {
+                       return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+                     });
+    order.resize(k);
+    for (const std::uint32_t v : order) example.centre += scores[v] / static_cast<float>(k);
+    std::vector<std::uint32_t> newest;
+    std::unordered_set<std::uint32_t> taken;  // seen items first, so that they are left out
+    for (auto b = questions[q].history.rbegin(); b != questions[q].history.rend(); ++b) {
+      newest.push_back(b->row);
+      taken.insert(b->row);
+    }
+    const auto take = [&](std::uint32_t row) {
+      if (taken.insert(row).second) example.candidates.push_back(row);
+    };
+    for (const std::uint32_t v : order) take(v);
+    for (const auto& entry : base.transitions.best(newest, k)) take(entry.row);
+    std::sort(example.candidates.begin(), example.candidates.end());
+    example.answered = std::binary_search(example.candidates.begin(), example.candidates.end(),
+                                          questions[q].target.row);
+  }
+  return examples;
+}
+
+// The positive first, then negatives that are not it.
+std::vector<std::uint32_t> sample_rows(const Example& example, std::size_t items, Random random) {
+  std::vector<std::uint32_t> rows = {example.question->target.row};
+  std::vector<std::uint32_t> pool = example.candidates;
+  for (std::size_t i = 0; i < pool.size() && rows.size() <= kHardNegatives; ++i) {
+    std::swap(pool[i], pool[i + random.below(pool.size() - i)]);
+    if (pool[i] != rows[0]) rows.push_back(pool[i]);
+  }
+  for (std::size_t i = 0; i < kUniformNegatives; ++i) {
+    const auto row = static_cast<std::uint32_t>(random.below(items));
+    if (std::find(rows.begin(), rows.end(), row) == rows.end()) rows.push_back(row);
+  }
+  return rows;
+}
+
+// Means and deviations of the features at the start of training, so that all enter at one scale.
+void standardise(const TrainData& data, const RankerBase& base, std::span<const float> vectors,
+                 std::span<const float> states, std::span<const Example* const> examples,
+                 RankerWeights& weights) {
+  constexpr std::size_t kExamples = 2000;
+  const std::size_t f = weights.features();
+  std::vector<double> sum(f), squares(f);
+  double count = 0;
+  Gather gather(data, base, vectors);
+  RankerTape tape;
+  for (std::size_t e = 0; e < std::min(examples.size(), kExamples); ++e) {
+    const auto rows = sample_rows(*examples[e], data.items, Random(e));
+    gather(*examples[e], rows, states.data() + examples[e]->state * base.encoder.shape.width);
+    rank_candidates({1}, weights, base.transitions, gather.behaviours, gather.candidates,
+                    gather.retrieval, 0, 0, tape);
+    for (std::size_t c = 0; c < rows.size(); ++c) {
+      for (std::size_t i = 0; i < f; ++i) {
+        const double x = tape.features.row(c)[i];
+        sum[i] += x;
+        squares[i] += x * x;
+      }
+    }
+    count += static_cast<double>(rows.size());
+  }
+  for (std::size_t i = 0; i < f; ++i) {
+    const double mean = sum[i] / count;
+    const double deviation = std::sqrt(std::max(squares[i] / count - mean * mean, 0.0));
+    weights.feature_mean[i] = static_cast<float>(mean);
+    weights.feature_scale[i] = deviation < 1e-6 ? 0 : static_cast<float>(1 / deviation);
+    if (i == kRetrieval) {
+      weights.feature_mean[i] = 0;                        // centred per user already
+      weights.linear[i] = static_cast<float>(deviation);  // the score starts as retrieval's
+    }
+  }
+}
+
+float value_scale(const Interactions& interactions) {
+  double squares = 0;
+  double count = 0;
+  for (std::size_t u = 0; u < interactions.users(); ++u) {
+    const auto user = interactions.user(u);
+    double mean = 0;
+    for (const Behaviour& b : user) mean += b.value / static_cast<double>(user.size());
+    for (const Behaviour& b : user) squares += (b.value - mean) * (b.value - mean);
+    count += static_cast<double>(user.size());
+  }
+  const double deviation = count == 0 ? 0 : std::sqrt(squares / count);
+  return deviation < 1e-6 ? 0 : static_cast<float>(1 / deviation);
+}
+
+double ndcg_of(const Example& example, std::span<const std::uint32_t> rows,
+               std::span<const float> scores) {
+  const auto at = std::lower_bound(rows.begin(), rows.end(), example.question->target.row);
+  const float target = scores[static_cast<std::size_t>(at - rows.begin())];
+  const auto better =
+      std::count_if(scores.begin(), scores.end(), [&](float s) { return s > target; });
+  return better < 10 ? 1 / std::log2(static_cast<double>(better) + 2) : 0;
+}
+
+double mean_ndcg(const TrainData& data, const RankerBase& base, std::span<const float> vectors,
+                 std::span<const float> states, std::span<const Example* const> examples,
+                 const RankerWeights& weights, int threads) {
+  double sum = 0;
+#pragma omp parallel num_threads(threads) reduction(+ : sum)
+  {
+    Gather gather(data, base, vectors);
+    RankerTape tape;
+#pragma omp for schedule(static)
+    for (std::size_t e = 0; e < examples.size(); ++e) {
+      if (!examples[e]->answered) continue;
+      gather(*examples[e], examples[e]->candidates,
+             states.data() + examples[e]->state * base.encoder.shape.width);
+      rank_candidates({1}, weights, base.transitions, gather.behaviours, gather.candidates,
+                      gather.retrieval, 0, 0, tape);
+      sum += ndcg_of(*examples[e], examples[e]->candidates, tape.scores.values());
+    }
+  }
+  return examples.empty() ? 0 : sum / static_cast<double>(examples.size());
+}
+
+// Loss and gradient of one example: the positive is rows[0].
+double listwise_loss(std::span<const float> scores, std::vector<float>& dscores) {
+  dscores.assign(scores.begin(), scores.end());
+  const std::uint32_t positive = 0;
+  return ops::softmax_cross_entropy({1}, 1, scores.size(), dscores.data(), &positive, 1);
+}
+
+void add_gradient(RankerWeights& to, RankerWeights& from) {
+  const auto sum = to.tensors();
+  const auto part = from.tensors();
+  for (std::size_t i = 0; i < sum.size(); ++i) {
+    for (std::size_t j = 0; j < sum[i].second->size(); ++j) {
+      (*sum[i].second)[j] += (*part[i].second)[j];
+    }
+    part[i].second->values_fill(0);
+  }
+}
+
+}  // namespace
+
+RankerFit train_ranker(const TrainData& data, const RankerBase& base,
+                       std::span<const HeldOut> questions, const TrainOptions& options,
+                       const std::function<void(const TrainProgress&)>& progress) {
+  const std::size_t d = base.encoder.shape.width;
+  const Context context{options.threads};
+  std::vector<HeldOut> sampled(questions.begin(), questions.end());
+  Random random(options.seed + 29);
+  for (std::size_t i = sampled.size(); i > 1; --i)
+    std::swap(sampled[i - 1], sampled[random.below(i)]);
+  if (sampled.size() > kExamplesMax) sampled.resize(kExamplesMax);
+
+  const std::vector<float> vectors = all_item_vectors(context, base.encoder, data.whitened);
+  const std::vector<float> states = last_states(context, base.encoder, vectors, sampled);
+  const std::vector<Example> examples = retrieve(data, base, sampled, vectors, states, options);
+  std::vector<const Example*> training;
+  std::vector<const Example*> held_out;
+  for (std::size_t e = 0; e < examples.size(); ++e) {
+    if (examples[e].answered) (e % 10 == 0 ? held_out : training).push_back(&examples[e]);
+  }
+
+  RankerFit best;
+  best.weights = RankerWeights::initial({.width = d,
+                                         .heads = options.heads,
+                                         .actions = data.action_weights.size(),
+                                         .text_width = data.text_width,
+                                         .centre_k = options.ranker_candidates},
+                                        options.seed + 2);
+  if (training.empty()) return best;
+  best.weights.value_scale = value_scale(data.interactions);
+  standardise(data, base, vectors, states, training, best.weights);
+  best.validation_ndcg_10 =
+      mean_ndcg(data, base, vectors, states, held_out, best.weights, options.threads);
+
+  RankerWeights weights = best.weights;
+  Adam<RankerWeights> adam(weights);
+  const std::size_t threads = static_cast<std::size_t>(options.threads);
+  std::vector<RankerWeights> gradients(threads, RankerWeights(weights.shape));
+  const auto options_of = [](const std::string& name) {
+    ops::AdamOptions adam_options;
+    adam_options.learning_rate = 3e-3F;
+    if (name == "query" || name == "key" || name == "value" || name == "target") {
+      adam_options.learning_rate = 3e-4F;
+    }
+    return adam_options;
+  };
+  std::size_t since_best = 0;
+  for (std::size_t epoch = 1; epoch <= options.ranker_epochs_max && since_best < kPatience;
+       ++epoch) {
+    const auto started = std::chrono::steady_clock::now();
+    for (std::size_t i = training.size(); i > 1; --i)
+      std::swap(training[i - 1], training[random.below(i)]);
+    double loss = 0;
+    for (std::size_t begin = 0; begin < training.size(); begin += kStepExamples) {
+      const std::size_t end = std::min(training.size(), begin + kStepExamples);
+      double step_loss = 0;
+      // Each thread sums its own examples' gradients, and the sums are added in order: the same
+      // every time.
+#pragma omp parallel for num_threads(options.threads) schedule(static, 1) reduction(+ : step_loss)
+      for (std::size_t thread = 0; thread < threads; ++thread) {
+        Gather gather(data, base, vectors);
+        RankerTape tape;
+        std::vector<float> dscores;
+        for (std::size_t e = begin + thread; e < end; e += threads) {
+          const Example& example = *training[e];
+          const std::uint64_t draw = mix(options.seed ^ mix(epoch * kExamplesMax + example.state));
+          const auto rows = sample_rows(example, data.items, Random(draw));
+          gather(example, rows, states.data() + example.state * d);
+          rank_candidates({1}, weights, base.transitions, gather.behaviours, gather.candidates,
+                          gather.retrieval, 0.2F, draw >> 16, tape);
+          step_loss += listwise_loss(tape.scores.values(), dscores);
+          for (float& g : dscores) g /= static_cast<float>(end - begin);
+          rank_candidates_backward({1}, weights, gather.behaviours, gather.candidates, tape,
+                                   dscores, gradients[thread]);
+        }
+      }
+      loss += step_loss;
+      for (std::size_t thread = 1; thread < threads; ++thread)
+        add_gradient(gradients[0], gradients[thread]);
+      adam.step(context, gradients[0], weights, options_of);
+    }
+    const double ndcg = mean_ndcg(data, base, vectors, states, held_out, weights, options.threads);
+    ++since_best;
+    if (ndcg > best.validation_ndcg_10) {
+      best = {weights, epoch, ndcg};
+      since_best = 0;
+    }
+    progress({"ranker", epoch, loss / static_cast<double>(training.size()), ndcg,
+              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()});
+  }
+  return best;
+}
+
+double ranked_ndcg_10(const TrainData& data, const RankerBase& base, const RankerWeights& ranker,
+                      std::span<const HeldOut> questions, const TrainOptions& options) {
+  const Context context{options.threads};
+  const std::vector<float> vectors = all_item_vectors(context, base.encoder, data.whitened);
+  const std::vector<float> states = last_states(context, base.encoder, vectors, questions);
+  const std::vector<Example> examples = retrieve(data, base, questions, vectors, states, options);
+  std::vector<const Example*> all;
+  for (const Example& example : examples) all.push_back(&example);
+  return mean_ndcg(data, base, vectors, states, all, ranker, options.threads);
+}
+
+}  // namespace fovea::ranking

@@ -1,0 +1,41 @@
+// Fits target attention and ranker on behaviours that encoder and transitions have not seen. Owns
+// the examples: which candidates a user's positive is compared with, and what they look like.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "ranking/encoder.h"
+#include "ranking/ranker.h"
+#include "ranking/trainer.h"
+#include "ranking/transitions.h"
+
+namespace fovea::ranking {
+
+struct RankerFit {
+  RankerWeights weights;
+  std::size_t epochs =
+      0;  ///< 0: no question had its answer among the candidates, nothing was fitted.
+  double validation_ndcg_10 = 0;  ///< Over held-out examples whose answer is among the candidates.
+};
+
+/// What the ranker is fitted over: an encoder and transitions trained without the questions'
+/// targets.
+struct RankerBase {
+  const EncoderWeights& encoder;
+  const Transitions& transitions;
+  std::span<const float> log_popularity;  ///< [V], of the same behaviours.
+};
+
+/// Listwise softmax over the positive, negatives among the retrieved candidates and a few uniform
+/// ones; Adam, early stop on a tenth of the examples. Features are centred as in serving.
+RankerFit train_ranker(const TrainData& data, const RankerBase& base,
+                       std::span<const HeldOut> questions, const TrainOptions& options,
+                       const std::function<void(const TrainProgress&)>& progress);
+
+/// NDCG@10 of `questions` when the candidates that serving would retrieve are ranked.
+double ranked_ndcg_10(const TrainData& data, const RankerBase& base, const RankerWeights& ranker,
+                      std::span<const HeldOut> questions, const TrainOptions& options);
+
+}  // namespace fovea::ranking
