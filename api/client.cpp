@@ -1,0 +1,63 @@
+// Connects, and turns failures into sentences.
+#include "api/client.h"
+
+#include <fmt/format.h>
+#include <thrift/TApplicationException.h>
+#include <thrift/protocol/TBinaryProtocol.h>
+#include <thrift/transport/TBufferTransports.h>
+#include <thrift/transport/TSocket.h>
+
+namespace fovea::api {
+namespace {
+
+using apache::thrift::protocol::TBinaryProtocol;
+using apache::thrift::transport::TFramedTransport;
+using apache::thrift::transport::TSocket;
+using apache::thrift::transport::TTransport;
+
+std::shared_ptr<TTransport> make_transport(const HostPort& address,
+                                           std::chrono::milliseconds timeout) {
+  auto socket = std::make_shared<TSocket>(address.host, address.port);
+  const int timeout_ms = static_cast<int>(timeout.count());
+  socket->setConnTimeout(timeout_ms);
+  socket->setRecvTimeout(timeout_ms);
+  socket->setSendTimeout(timeout_ms);
+  return std::make_shared<TFramedTransport>(socket);
+}
+
+}  // namespace
+
+Client::Client(HostPort address, std::chrono::milliseconds timeout)
+    : address_(std::move(address)),
+      transport_(make_transport(address_, timeout)),
+      client_(std::make_shared<TBinaryProtocol>(transport_)) {
+  try {
+    transport_->open();
+  } catch (const apache::thrift::TException& error) {
+    throw ClientError(fmt::format("no server answers at {}; is `fovea serve` running? ({})",
+                                  to_string(address_), error.what()));
+  }
+}
+
+Client::~Client() = default;
+
+std::string Client::explain(const std::exception& error) const {
+  if (const auto* invalid = dynamic_cast<const InvalidRequest*>(&error)) {
+    return fmt::format("{}: {}", invalid->field, invalid->message);
+  }
+  if (const auto* overloaded = dynamic_cast<const Overloaded*>(&error)) {
+    return fmt::format("{}; try again in {} ms", overloaded->message, overloaded->retry_after_ms);
+  }
+  if (const auto* unavailable = dynamic_cast<const Unavailable*>(&error)) {
+    return unavailable->message;
+  }
+  if (dynamic_cast<const apache::thrift::TApplicationException*>(&error)) {
+    return fmt::format("the server at {} answers: {}", to_string(address_), error.what());
+  }
+  if (dynamic_cast<const apache::thrift::TException*>(&error)) {
+    return fmt::format("the connection to {} failed: {}", to_string(address_), error.what());
+  }
+  return error.what();
+}
+
+}  // namespace fovea::api

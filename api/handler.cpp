@@ -1,0 +1,121 @@
+// One call into the engine per method, each under the table of errors.
+#include "api/handler.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "api/wire.h"
+
+namespace fovea::api {
+namespace {
+
+InvalidRequest invalid(std::string field, std::string message) {
+  InvalidRequest wire;
+  wire.field = std::move(field);
+  wire.message = std::move(message);
+  return wire;
+}
+
+Unavailable unavailable(std::string message) {
+  Unavailable wire;
+  wire.message = std::move(message);
+  return wire;
+}
+
+/// The one table: what the engine throws, and what the caller is told. Anything else goes through
+/// and is answered as an internal error.
+template <typename Call>
+auto with_wire_errors(Call&& call) {
+  try {
+    return call();
+  } catch (const engine::InvalidRequest& error) {
+    throw invalid(error.field, error.what());
+  } catch (const engine::Unavailable& error) {
+    spdlog::warn("answered unavailable: {}", error.what());
+    throw unavailable(error.what());
+  } catch (const storage::StoreError& error) {
+    spdlog::error("answered unavailable: {}", error.what());
+    throw unavailable(error.what());
+  }
+}
+
+engine::RankRequest convert(const RankRequest& request) {
+  engine::RankRequest converted = from_wire(request);
+  if (request.__isset.traceparent) spdlog::debug("rank, traceparent {}", request.traceparent);
+  return converted;
+}
+
+}  // namespace
+
+void Handler::rank(RankResponse& response, const RankRequest& request) {
+  with_wire_errors([&] { response = to_wire(engine_.rank(convert(request))); });
+}
+
+void Handler::rankMany(std::vector<RankResponse>& responses,
+                       const std::vector<RankRequest>& requests) {
+  with_wire_errors([&] {
+    std::vector<engine::RankRequest> converted;
+    converted.reserve(requests.size());
+    for (std::size_t i = 0; i < requests.size(); ++i) {
+      try {
+        converted.push_back(convert(requests[i]));
+      } catch (const engine::InvalidRequest& error) {
+        throw engine::InvalidRequest(fmt::format("requests[{}].{}", i, error.field), error.what());
+      }
+    }
+    auto answered = engine_.rank_many(converted);
+    responses.reserve(answered.size());
+    for (auto& response : answered) responses.push_back(to_wire(std::move(response)));
+  });
+}
+
+std::int32_t Handler::record(const std::vector<Event>& events) {
+  return with_wire_errors([&] {
+    std::vector<engine::Event> converted;
+    converted.reserve(events.size());
+    for (const Event& event : events) converted.push_back(from_wire(event));
+    return engine_.record(converted);
+  });
+}
+
+std::int32_t Handler::putItems(const std::vector<Item>& items) {
+  return with_wire_errors([&] {
+    std::vector<engine::Item> converted;
+    converted.reserve(items.size());
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      converted.push_back(from_wire(items[i], fmt::format("items[{}].", i)));
+    }
+    return engine_.put_items(converted);
+  });
+}
+
+std::int32_t Handler::removeItems(const std::vector<std::string>& item_ids) {
+  return with_wire_errors([&] { return engine_.remove_items(item_ids); });
+}
+
+void Handler::getItems(std::vector<Item>& items, const std::vector<std::string>& item_ids) {
+  with_wire_errors([&] {
+    for (auto& item : engine_.get_items(item_ids)) items.push_back(to_wire(std::move(item)));
+  });
+}
+
+void Handler::getHistory(std::vector<Event>& events, const std::string& user_id,
+                         std::int32_t limit) {
+  with_wire_errors([&] {
+    for (auto& event : engine_.get_history(user_id, limit)) {
+      events.push_back(to_wire(std::move(event)));
+    }
+  });
+}
+
+void Handler::deleteUser(const std::string& user_id) {
+  with_wire_errors([&] { engine_.delete_user(user_id); });
+}
+
+void Handler::status(Status& status) {
+  with_wire_errors([&] { status = to_wire(engine_.status()); });
+}
+
+}  // namespace fovea::api

@@ -1,0 +1,34 @@
+// The contract's methods on an engine: wire structs to engine structs and back, what is not
+// honoured yet, and the one table of errors. Owns no bytes and no threads.
+#pragma once
+
+#include <fovea_wire/Fovea.h>
+
+#include "engine/engine.h"
+
+namespace fovea::api {
+
+/// Thread-safe. Methods throw InvalidRequest and Unavailable as the contract declares them;
+/// whatever else they throw is a fault of ours.
+class Handler final : public FoveaIf {
+ public:
+  /// The engine must outlive the handler.
+  explicit Handler(engine::Engine& engine) : engine_(engine) {}
+
+  void rank(RankResponse& response, const RankRequest& request) override;
+  void rankMany(std::vector<RankResponse>& responses,
+                const std::vector<RankRequest>& requests) override;
+  std::int32_t record(const std::vector<Event>& events) override;
+  std::int32_t putItems(const std::vector<Item>& items) override;
+  std::int32_t removeItems(const std::vector<std::string>& item_ids) override;
+  void getItems(std::vector<Item>& items, const std::vector<std::string>& item_ids) override;
+  void getHistory(std::vector<Event>& events, const std::string& user_id,
+                  std::int32_t limit) override;
+  void deleteUser(const std::string& user_id) override;
+  void status(Status& status) override;
+
+ private:
+  engine::Engine& engine_;
+};
+
+}  // namespace fovea::api

@@ -1,0 +1,92 @@
+// fovea serve: opens the data directory, serves it until a signal, says in the log what is served.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+#include "api/address.h"
+#include "api/commands.h"
+#include "api/server.h"
+#include "engine/engine.h"
+
+namespace fovea::api {
+namespace {
+
+struct Flags {
+  std::filesystem::path data;
+  std::string thrift = "127.0.0.1:7070";
+  std::size_t threads = 0;
+  bool insecure = false;
+};
+
+int wait_for_signal(boost::asio::io_context& io, boost::asio::signal_set& signals) {
+  int received = 0;
+  signals.async_wait([&](const boost::system::error_code&, int number) { received = number; });
+  io.run();
+  return received;
+}
+
+void serve(const Flags& flags) {
+  const HostPort address = parse_host_port(flags.thrift);
+  if (!std::filesystem::is_directory(flags.data)) {
+    throw std::runtime_error(fmt::format(
+        "there is no data directory {}; create it with: fovea import --data {} --items FILE "
+        "--events FILE",
+        flags.data.string(), flags.data.string()));
+  }
+  // Before anything starts: a signal that comes early ends the program as gently as a late one.
+  boost::asio::io_context io{1};
+  boost::asio::signal_set signals(io, SIGINT, SIGTERM);
+
+  const auto engine = engine::Engine::open(flags.data);
+  ServerOptions options;
+  options.host = address.host;
+  options.port = address.port;
+  options.threads = flags.threads;
+  options.insecure = flags.insecure;
+  Server server(*engine, options);
+  server.start();
+
+  const auto status = engine->status();
+  spdlog::info("data {}: {} items, {} users, model {}", flags.data.string(), status.items,
+               status.users, status.model_version.empty() ? "none yet" : status.model_version);
+  if (status.model_version.empty()) {
+    spdlog::info(
+        "without a model popular items are ranked; `fovea train` makes one while this runs");
+  }
+  spdlog::info("fovea {} on {}, {}", status.version, status.device, status.faiss);
+  spdlog::info("serving Thrift on {}", server.address());
+
+  const int received = wait_for_signal(io, signals);
+  spdlog::info("{}: answering what is in flight, then ending",
+               received == SIGINT ? "SIGINT" : "SIGTERM");
+  server.stop();
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = app.add_subcommand("serve", "Serve a data directory over Thrift");
+  command->add_option("--data", flags->data, "Data directory, as `fovea import` made it")
+      ->required();
+  command
+      ->add_option(
+          "--thrift", flags->thrift,
+          "HOST:PORT to listen on, framed binary or compact protocol; port 0: any free one")
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "Answer so many requests at once; 0: one a core")
+      ->capture_default_str();
+  command->add_flag("--insecure", flags->insecure,
+                    "Let other machines connect, without encryption");
+  command->footer("Example: fovea serve --data shop --thrift 127.0.0.1:7070");
+  command->callback([flags] { serve(*flags); });
+}
+
+}  // namespace fovea::api

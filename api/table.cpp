@@ -1,0 +1,148 @@
+// Columns, and what of an explanation fits into a line.
+#include "api/table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "api/client.h"
+
+namespace fovea::api {
+namespace {
+
+constexpr std::size_t kTitleColumns = 48;
+constexpr std::size_t kIdColumns = 24;
+constexpr std::size_t kShortTitleColumns = 28;
+constexpr std::size_t kBehavioursShown = 3;
+constexpr std::size_t kPartsShown = 4;
+constexpr std::size_t kIdsPerCall = 1000;
+
+/// `columns` wide however many bytes its characters take.
+std::string pad(std::string text, std::size_t columns) {
+  std::size_t wide = 0;
+  for (const char c : text) wide += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  if (wide < columns) text.append(columns - wide, ' ');
+  return text;
+}
+
+std::string title_of(const std::string& item_id, const std::map<std::string, std::string>& titles,
+                     std::size_t columns) {
+  const auto found = titles.find(item_id);
+  return cut(found == titles.end() ? item_id : found->second, columns);
+}
+
+std::string describe(const Attention& behaviour, const std::map<std::string, std::string>& titles) {
+  return fmt::format("{} '{}' {:.0f} %", cut(behaviour.action, kIdColumns),
+                     title_of(behaviour.item_id, titles, kShortTitleColumns),
+                     100 * behaviour.weight);
+}
+
+std::vector<std::pair<std::string, double>> largest_parts(const Explanation& explanation) {
+  std::vector<std::pair<std::string, double>> parts(explanation.parts.begin(),
+                                                    explanation.parts.end());
+  std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) {
+    return std::abs(a.second) > std::abs(b.second);
+  });
+  if (parts.size() > kPartsShown) parts.resize(kPartsShown);
+  return parts;
+}
+
+void print_why(std::ostream& out, const Explanation& explanation,
+               const std::map<std::string, std::string>& titles) {
+  constexpr const char* kIndent = "      ";
+  if (!explanation.attention.empty()) {
+    std::string line;
+    const std::size_t shown = std::min(kBehavioursShown, explanation.attention.size());
+    for (std::size_t i = 0; i < shown; ++i) {
+      line += (i > 0 ? ", " : "") + describe(explanation.attention[i], titles);
+    }
+    out << kIndent << "because of " << line << '\n';
+  }
+  if (!explanation.parts.empty()) {
+    std::string line;
+    for (const auto& [name, value] : largest_parts(explanation)) {
+      line += fmt::format("{}{} {:+.3f}", line.empty() ? "" : ", ", name, value);
+    }
+    out << kIndent << "score: " << line << '\n';
+  }
+  for (const auto& rule : explanation.rules) out << kIndent << "rule: " << rule << '\n';
+  if (explanation.__isset.rank_without_top_event) {
+    out << kIndent << "without the heaviest behaviour: position "
+        << explanation.rank_without_top_event + 1 << '\n';
+  }
+}
+
+}  // namespace
+
+std::string cut(std::string_view text, std::size_t columns) {
+  std::string result;
+  std::size_t wide = 0;
+  std::size_t last = 0;  // where the last character that may have to make room begins
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if ((byte & 0xC0) != 0x80) {
+      if (wide == columns) {
+        result.resize(last);
+        return result + "…";
+      }
+      last = result.size();
+      ++wide;
+    }
+    result += byte < 0x20 || byte == 0x7F ? ' ' : c;
+  }
+  return result;
+}
+
+std::map<std::string, std::string> fetch_titles(Client& client, const RankResponse& response) {
+  std::set<std::string> wanted;
+  for (const RankedItem& ranked : response.items) {
+    wanted.insert(ranked.item_id);
+    for (const Attention& behaviour : ranked.explanation.attention) {
+      wanted.insert(behaviour.item_id);
+    }
+  }
+  std::map<std::string, std::string> titles;
+  const std::vector<std::string> ids(wanted.begin(), wanted.end());
+  for (std::size_t begin = 0; begin < ids.size(); begin += kIdsPerCall) {
+    const std::size_t end = std::min(ids.size(), begin + kIdsPerCall);
+    std::vector<Item> items;
+    client->getItems(items, {ids.begin() + static_cast<std::ptrdiff_t>(begin),
+                             ids.begin() + static_cast<std::ptrdiff_t>(end)});
+    for (Item& item : items) {
+      if (item.__isset.text && !item.text.empty()) titles[item.item_id] = std::move(item.text);
+    }
+  }
+  return titles;
+}
+
+void print_ranking(std::ostream& out, const RankResponse& response,
+                   const std::map<std::string, std::string>& titles) {
+  if (response.items.empty()) {
+    out << "nothing was found\n";
+    return;
+  }
+  std::size_t id_columns = 4;
+  for (const RankedItem& ranked : response.items) {
+    id_columns = std::max(id_columns, std::min(kIdColumns, ranked.item_id.size()));
+  }
+  out << fmt::format("{:>4}  {}  {}  {:>8}  {}\n", "", pad("item", id_columns),
+                     pad("title", kTitleColumns), "score", "source");
+  for (std::size_t i = 0; i < response.items.size(); ++i) {
+    const RankedItem& ranked = response.items[i];
+    const auto title = titles.find(ranked.item_id);
+    out << fmt::format(
+        "{:>4}  {}  {}  {:>8.3f}  {}\n", i + 1, pad(cut(ranked.item_id, id_columns), id_columns),
+        pad(title == titles.end() ? "" : cut(title->second, kTitleColumns), kTitleColumns),
+        ranked.score, ranked.source);
+    if (ranked.__isset.explanation) print_why(out, ranked.explanation, titles);
+  }
+  if (response.degraded) {
+    out << "degraded: " << response.degraded_reason << '\n';
+  }
+}
+
+}  // namespace fovea::api
