@@ -1,0 +1,151 @@
+#include "ranking/transitions.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <unordered_map>
+
+namespace fovea::ranking {
+namespace {
+
+// Behaviours that a transition score looks back on.
+constexpr std::size_t kBehaviours = 20;
+
+bool stronger(const Transitions::Entry& a, const Transitions::Entry& b) {
+  return a.weight != b.weight ? a.weight > b.weight : a.row < b.row;
+}
+
+// One source's entries: those beyond `kept` strongest are dropped, the rest put in order of rows.
+void keep_strongest(std::vector<Transitions::Entry>& entries, std::size_t kept) {
+  if (entries.size() > kept) {
+    std::nth_element(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(kept),
+                     entries.end(), stronger);
+    entries.resize(kept);
+  }
+  std::ranges::sort(entries, {}, &Transitions::Entry::row);
+}
+
+}  // namespace
+
+Transitions Transitions::count(const Interactions& interactions, std::size_t items,
+                               std::span<const float> action_weights, const Options& options) {
+  const auto counts = [&](const Behaviour& b) {
+    return b.row < items && action_weights[b.action] > 0;
+  };
+  std::vector<float> popularity(items);
+  for (const Behaviour& b : interactions.behaviours) {
+    if (counts(b)) popularity[b.row] += 1;
+  }
+  // Sources are counted a range at a time, so that the counts of a large catalogue fit in memory: a
+  // range's pairs are at most 2 * window times its behaviours.
+  constexpr std::size_t kRangeBehaviours = 4'000'000;
+  std::vector<double> decay(options.window);
+  for (std::size_t gap = 0; gap < options.window; ++gap) {
+    decay[gap] = std::pow(options.gap_decay, static_cast<double>(gap));
+  }
+  Transitions result;
+  std::vector<std::uint32_t> rows;
+  for (std::size_t begin = 0; begin < items;) {
+    std::size_t end = begin;
+    for (double held = 0; end < items && held < kRangeBehaviours; ++end) held += popularity[end];
+    std::vector<std::unordered_map<std::uint32_t, double>> sums(end - begin);
+    const auto add = [&](std::uint32_t source, std::uint32_t target, double amount) {
+      if (source >= begin && source < end) sums[source - begin][target] += amount;
+    };
+    for (std::size_t u = 0; u < interactions.users(); ++u) {
+      rows.clear();
+      for (const Behaviour& b : interactions.user(u)) {
+        if (counts(b)) rows.push_back(b.row);
+      }
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        for (std::size_t gap = 1; gap <= options.window && i + gap < rows.size(); ++gap) {
+          if (rows[i] == rows[i + gap]) continue;  // a repeat says nothing of other items
+          add(rows[i], rows[i + gap], decay[gap - 1]);
+          add(rows[i + gap], rows[i], options.backward * decay[gap - 1]);
+        }
+      }
+    }
+    for (std::size_t source = begin; source < end; ++source) {
+      std::vector<Entry> entries;
+      entries.reserve(sums[source - begin].size());
+      const double from = std::pow(popularity[source], options.source_popularity);
+      for (const auto& [target, sum] : sums[source - begin]) {
+        const double to = std::pow(popularity[target], options.target_popularity);
+        entries.push_back({target, static_cast<float>(sum * from * to)});
+      }
+      keep_strongest(entries, options.row_entries_max);
+      result.entries_.insert(result.entries_.end(), entries.begin(), entries.end());
+      result.offsets_.push_back(static_cast<std::uint32_t>(result.entries_.size()));
+    }
+    begin = end;
+  }
+  return result;
+}
+
+std::span<const Transitions::Entry> Transitions::from(std::uint32_t row) const {
+  if (static_cast<std::size_t>(row) + 1 >= offsets_.size()) return {};
+  return {entries_.data() + offsets_[row], entries_.data() + offsets_[row + 1]};
+}
+
+float Transitions::weight(std::uint32_t source, std::uint32_t target) const {
+  const auto entries = from(source);
+  const auto found = std::ranges::lower_bound(entries, target, {}, &Entry::row);
+  return found != entries.end() && found->row == target ? found->weight : 0;
+}
+
+std::vector<Transitions::Entry> Transitions::best(
+    std::span<const std::uint32_t> behaviours_newest_first, std::size_t n) const {
+  std::unordered_map<std::uint32_t, float> scores;
+  float decay = 1;
+  for (const std::uint32_t row :
+       behaviours_newest_first.first(std::min(behaviours_newest_first.size(), kBehaviours))) {
+    for (const Entry& entry : from(row)) scores[entry.row] += decay * entry.weight;
+    decay *= kAgeDecay;
+  }
+  std::vector<Entry> entries;
+  entries.reserve(scores.size());
+  for (const auto& [row, score] : scores) entries.push_back({row, score});
+  n = std::min(n, entries.size());
+  std::partial_sort(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(n),
+                    entries.end(), stronger);
+  entries.resize(n);
+  return entries;
+}
+
+void Transitions::save(Weights& weights) const {
+  std::vector<std::uint32_t> rows;
+  std::vector<float> values;
+  rows.reserve(entries_.size());
+  values.reserve(entries_.size());
+  for (const Entry& entry : entries_) {
+    rows.push_back(entry.row);
+    values.push_back(entry.weight);
+  }
+  weights.put_ids("transitions.offsets", offsets_);
+  weights.put_ids("transitions.rows", std::move(rows));
+  weights.put("transitions.weights", {values.size()}, values);
+}
+
+Transitions Transitions::load(const Weights& weights) {
+  Transitions result;
+  const auto offsets = weights.ids("transitions.offsets");
+  const auto rows = weights.ids("transitions.rows");
+  const auto values = weights.floats("transitions.weights", {rows.size()});
+  if (offsets.empty() || offsets.front() != 0 || offsets.back() != rows.size() ||
+      !std::ranges::is_sorted(offsets)) {
+    throw WeightsError("transitions.offsets does not divide transitions.rows into sources");
+  }
+  result.offsets_.assign(offsets.begin(), offsets.end());
+  result.entries_.reserve(rows.size());
+  for (std::size_t i = 0; i < rows.size(); ++i) result.entries_.push_back({rows[i], values[i]});
+  for (std::uint32_t row = 0; row + 1 < offsets.size(); ++row) {
+    const auto entries = result.from(row);
+    if (std::ranges::adjacent_find(entries, std::ranges::greater_equal{}, &Entry::row) !=
+        entries.end()) {
+      throw WeightsError("transitions.rows is not in order");
+    }
+  }
+  return result;
+}
+
+}  // namespace fovea::ranking
