@@ -84,8 +84,7 @@ class Collector {
   std::vector<Candidate> items_;
 };
 
-/// Nearest to the user's state, and what follows the user's newest behaviours. `enough` of each
-/// survive `left_out`.
+/// Nearest to the user's state, and what follows the user's newest behaviours.
 void add_personal(const Snapshot& snapshot, const Question& question, const UserState& user,
                   std::size_t retrieve, Collector& collector) {
   collector.add(user.nearest, retrieve, "vectors");

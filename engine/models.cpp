@@ -265,7 +265,7 @@ void delete_old(const fs::path& directory, std::string_view current, std::size_t
 
 }  // namespace
 
-Versions::Versions(fs::path data_directory) : directory_(std::move(data_directory) / "versions") {}
+Versions::Versions(const fs::path& data_directory) : directory_(data_directory / "versions") {}
 
 std::optional<std::string> Versions::current() const {
   auto current = read_current(directory_);

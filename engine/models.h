@@ -59,7 +59,7 @@ struct Version {
 /// The versions of one data directory. Processes may read while one publishes.
 class Versions {
  public:
-  explicit Versions(std::filesystem::path data_directory);
+  explicit Versions(const std::filesystem::path& data_directory);
 
   /// What CURRENT names; absent: nothing was published. Throws VersionError when CURRENT cannot be read.
   std::optional<std::string> current() const;
