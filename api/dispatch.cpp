@@ -153,14 +153,16 @@ std::string answer(const Call& call, Invoke invoke) {
     const auto arguments = read_arguments<Arguments>(call.reader);
     invoke(*call.service, arguments, result);
   } catch (const InvalidRequest& error) {
-    if constexpr (requires { result.__set_invalid(error); }) {
-      result.__set_invalid(error);
+    if constexpr (requires { result.invalid; }) {
+      result.invalid = error;
+      result.__isset.invalid = true;
     } else {
       throw;
     }
   } catch (const Overloaded& error) {
-    if constexpr (requires { result.__set_overloaded(error); }) {
-      result.__set_overloaded(error);
+    if constexpr (requires { result.overloaded; }) {
+      result.overloaded = error;
+      result.__isset.overloaded = true;
     } else if constexpr (requires { result.unavailable; }) {
       result.unavailable.message = error.message;
       result.__isset.unavailable = true;
@@ -168,8 +170,9 @@ std::string answer(const Call& call, Invoke invoke) {
       throw;
     }
   } catch (const Unavailable& error) {
-    if constexpr (requires { result.__set_unavailable(error); }) {
-      result.__set_unavailable(error);
+    if constexpr (requires { result.unavailable; }) {
+      result.unavailable = error;
+      result.__isset.unavailable = true;
     } else {
       throw;
     }
@@ -216,7 +219,8 @@ constexpr std::array kMethods = {
              return answer<Fovea_record_args, Fovea_record_result>(
                  call, [](FoveaIf& service, const auto& arguments, auto& result) {
                    require(arguments.__isset.events, "events");
-                   result.__set_success(service.record(arguments.events));
+                   result.success = service.record(arguments.events);
+                   result.__isset.success = true;
                  });
            }},
     Method{"putItems",
@@ -224,7 +228,8 @@ constexpr std::array kMethods = {
              return answer<Fovea_putItems_args, Fovea_putItems_result>(
                  call, [](FoveaIf& service, const auto& arguments, auto& result) {
                    require(arguments.__isset.items, "items");
-                   result.__set_success(service.putItems(arguments.items));
+                   result.success = service.putItems(arguments.items);
+                   result.__isset.success = true;
                  });
            }},
     Method{"removeItems",
@@ -232,7 +237,8 @@ constexpr std::array kMethods = {
              return answer<Fovea_removeItems_args, Fovea_removeItems_result>(
                  call, [](FoveaIf& service, const auto& arguments, auto& result) {
                    require(arguments.__isset.item_ids, "item_ids");
-                   result.__set_success(service.removeItems(arguments.item_ids));
+                   result.success = service.removeItems(arguments.item_ids);
+                   result.__isset.success = true;
                  });
            }},
     Method{"getItems",
