@@ -1,6 +1,7 @@
-// Items by name and by row, and the declared actions. Names become 32-bit rows here and nowhere else.
-// A row is given once and never reused, so that histories, models and indexes can refer to it for ever; a removed
-// item loses its record and keeps its row, and takes the same row when it is put again.
+// Items by name and by row, and the declared actions. Names become 32-bit rows here and nowhere
+// else. A row is given once and never reused, so that histories, models and indexes can refer to it
+// for ever; a removed item loses its record and keeps its row, and takes the same row when it is
+// put again.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +27,8 @@ struct Item {
 
 struct StoredItem : Item {
   std::uint32_t row = 0;
-  std::uint64_t revision = 0;  ///< Grows with every put of any item; tells what changed after a model was trained.
+  std::uint64_t revision =
+      0;  ///< Grows with every put of any item; tells what changed after a model was trained.
 };
 
 struct Action {
@@ -37,7 +39,8 @@ struct Action {
 /// Obtained from Db; thread-safe. Names, rows and presence are held in memory, the rest on disk.
 class Catalog {
  public:
-  /// Adds or replaces; durable when it returns. Gives the rows, in order, and the revision of the last.
+  /// Adds or replaces; durable when it returns. Gives the rows, in order, and the revision of the
+  /// last.
   struct PutResult {
     std::vector<std::uint32_t> rows;
     std::uint64_t revision = 0;
@@ -54,15 +57,16 @@ class Catalog {
   bool present(std::uint32_t row) const;
 
   std::optional<StoredItem> get(std::uint32_t row) const;
-  /// Every present item in row order, over one consistent snapshot. `after_revision` leaves out older puts.
+  /// Every present item in row order, over one consistent snapshot. `after_revision` leaves out
+  /// older puts.
   void for_each(const std::function<void(const StoredItem&)>& visit,
                 std::uint64_t after_revision = 0) const;
 
   std::uint32_t rows() const;      ///< Rows given so far, present or not.
   std::int64_t size() const;       ///< Items present.
   std::uint64_t revision() const;  ///< Of the newest put; 0 for none.
-  /// That of the first embedding ever put, kept for the store's life; put() throws std::invalid_argument on
-  /// another. Absent: no item has brought one.
+  /// That of the first embedding ever put, kept for the store's life; put() throws
+  /// std::invalid_argument on another. Absent: no item has brought one.
   std::optional<std::size_t> embedding_width() const;
 
   /// Declares an action or changes its weight; durable. At most 1,000 actions: std::length_error.

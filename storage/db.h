@@ -1,6 +1,7 @@
-// The store of one data directory: opens RocksDB, checks the format, and hands out what lives in it.
-// Owns the database handle, durability and the writes that cross histories and catalogue (record, delete_user).
-// Leaves to history, catalog and exposures what their bytes mean; knows nothing of models or requests.
+// The store of one data directory: opens RocksDB, checks the format, and hands out what lives in
+// it. Owns the database handle, durability and the writes that cross histories and catalogue
+// (record, delete_user). Leaves to history, catalog and exposures what their bytes mean; knows
+// nothing of models or requests.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +24,8 @@ class Env;
 
 namespace fovea::storage {
 
-/// The store cannot be opened, read or written: the message names the directory or file and what to do.
+/// The store cannot be opened, read or written: the message names the directory or file and what to
+/// do.
 struct StoreError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -36,7 +38,8 @@ enum class Access {
 struct DbOptions {
   // Behaviour.
   std::uint32_t history_events_max = 512;  ///< Newest behaviours kept per user; at least 1.
-  std::uint32_t exposure_days_max = 30;    ///< Older exposures are dropped at compaction; 0 keeps all.
+  std::uint32_t exposure_days_max =
+      30;  ///< Older exposures are dropped at compaction; 0 keeps all.
   // Performance.
   std::size_t block_cache_bytes = std::size_t{256} << 20;
   /// The file system, injectable so that tests can fill it, break it or lose what was not synced.
@@ -59,19 +62,22 @@ struct NewEvent {
 class Db {
  public:
   /// Creates `directory` and the store in it where missing (kReadWrite only).
-  /// Throws StoreError: in use by another process, other format version, damaged, missing (kReadOnly).
+  /// Throws StoreError: in use by another process, other format version, damaged, missing
+  /// (kReadOnly).
   static std::unique_ptr<Db> open(const std::filesystem::path& directory, Access access,
                                   const DbOptions& options = {});
   ~Db();
   Db(const Db&) = delete;
   Db& operator=(const Db&) = delete;
 
-  /// Records behaviours; durable (synced) when it returns. An item nobody has put yet gets its row now and is
-  /// kept. An event_id that its user already has, or an event equal in item, action, time and value to one kept
-  /// without an id, is not recorded again. Returns how many were new. All or nothing: throws StoreError.
+  /// Records behaviours; durable (synced) when it returns. An item nobody has put yet gets its row
+  /// now and is kept. An event_id that its user already has, or an event equal in item, action,
+  /// time and value to one kept without an id, is not recorded again. Returns how many were new.
+  /// All or nothing: throws StoreError.
   std::size_t record(std::span<const NewEvent> events);
 
-  /// Erases every trace of the user from every file: behaviours, event ids, exposures. Durable when it returns.
+  /// Erases every trace of the user from every file: behaviours, event ids, exposures. Durable when
+  /// it returns.
   void delete_user(std::string_view user_id);
 
   History& history();

@@ -19,8 +19,8 @@ struct Exposure {
 /// Obtained from Db; thread-safe.
 class Exposures {
  public:
-  /// Survives a crash of the process at once, a crash of the machine from the next synced write on: losing the
-  /// last second of exposures is accepted, waiting for the disk in every rank is not.
+  /// Survives a crash of the process at once, a crash of the machine from the next synced write on:
+  /// losing the last second of exposures is accepted, waiting for the disk in every rank is not.
   void append(std::string_view user_id, const Exposure& exposure);
 
   /// Newest first.

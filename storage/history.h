@@ -1,5 +1,5 @@
-// What users did: one key per user, packed fixed-width events, newest first, truncated by the merge operator.
-// Owns reading; writing goes through Db::record, which also names the items.
+// What users did: one key per user, packed fixed-width events, newest first, truncated by the merge
+// operator. Owns reading; writing goes through Db::record, which also names the items.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 namespace fovea::storage {
 
 struct Event {
-  std::uint32_t row = 0;     ///< The item, by Catalog row; the item itself may be absent or removed.
+  std::uint32_t row = 0;  ///< The item, by Catalog row; the item itself may be absent or removed.
   std::uint16_t action = 0;  ///< Index into Catalog::actions().
   std::int64_t time_ms = 0;
   std::optional<double> value;
@@ -29,7 +29,8 @@ struct DetailedEvent : Event {
 /// Obtained from Db; thread-safe.
 class History {
  public:
-  /// At most `limit` behaviours, newest first; equal times newest-arrived first. Empty for an unknown user.
+  /// At most `limit` behaviours, newest first; equal times newest-arrived first. Empty for an
+  /// unknown user.
   std::vector<Event> read(std::string_view user_id, std::size_t limit) const;
 
   /// The same for many users at once, in their order (one MultiGet).
@@ -39,8 +40,8 @@ class History {
   std::vector<DetailedEvent> read_detailed(std::string_view user_id, std::size_t limit) const;
 
   /// Calls `visit` for each user in key order over one consistent snapshot; events newest first.
-  void for_each_user(
-      const std::function<void(std::string_view user_id, std::span<const Event> events)>& visit) const;
+  void for_each_user(const std::function<void(std::string_view user_id,
+                                              std::span<const Event> events)>& visit) const;
 
   /// Users with at least one behaviour. Exact: counted when the store opens, kept up to date since.
   std::int64_t users() const;
