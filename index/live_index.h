@@ -1,5 +1,6 @@
 // An index whose items come and go while it is searched: main + fresh - removed.
-// Main is immutable; fresh items sit in a small exact index; removed or replaced rows are left out of main.
+// Main is immutable; fresh items sit in a small exact index; removed or replaced rows are left out
+// of main.
 #pragma once
 
 #include <cstdint>
@@ -33,10 +34,13 @@ class LiveIndex {
  private:
   struct State;
   std::shared_ptr<const State> state() const;
+  /// Takes rows out, and with `vectors` not empty puts them in again as fresh.
+  void replace(std::span<const std::uint32_t> rows, std::span<const float> vectors);
 
   std::size_t width_;
   std::shared_ptr<const VectorIndex> main_;
-  mutable std::mutex mutex_;  // guards the pointer swap and orders writers
+  std::vector<bool> in_main_;  // by row
+  mutable std::mutex mutex_;   // guards the pointer swap and orders writers
   std::shared_ptr<const State> state_;
 };
 

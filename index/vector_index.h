@@ -1,5 +1,6 @@
-// The contract of a nearest-neighbour index over item vectors, and the factory that picks one by size.
-// Owns nothing of what a row means. Inner product, best first. Faiss stays inside the sources.
+// The contract of a nearest-neighbour index over item vectors, and the factory that picks one by
+// size. Owns nothing of what a row means. Inner product, best first. Faiss stays inside the
+// sources.
 #pragma once
 
 #include <cstdint>
@@ -17,17 +18,20 @@ struct Neighbour {
   float score = 0;  ///< Inner product with the query.
 };
 
-/// True for a row that may be returned. Called from the searching thread, possibly once per stored vector.
+/// True for a row that may be returned. Called from the searching thread, possibly once per stored
+/// vector.
 using RowFilter = std::function<bool(std::uint32_t row)>;
 
 /// Immutable once built; search is thread-safe and uses the calling thread only.
 class VectorIndex {
  public:
   virtual ~VectorIndex() = default;
-  /// At most k rows, best first. `query` has width() finite floats. An empty `allow` allows every row.
+  /// At most k rows, best first. `query` has width() finite floats. An empty `allow` allows every
+  /// row.
   virtual std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
                                         const RowFilter& allow) const = 0;
   virtual std::size_t size() const = 0;
+  virtual std::span<const std::uint32_t> rows() const = 0;  ///< Those stored, in no order.
   virtual std::size_t width() const = 0;
   virtual std::string kind() const = 0;  ///< "exact" or "ivf-sq8".
   /// Throws std::runtime_error naming the file.

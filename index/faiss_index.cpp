@@ -1,0 +1,79 @@
+#include "index/faiss_index.h"
+
+#include <faiss/impl/io.h>
+#include <faiss/index_io.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <fstream>
+#include <stdexcept>
+#include <string>
+
+namespace fovea::index {
+namespace {
+
+using Id = decltype(faiss::Index::ntotal);  // idx_t, wherever this version of Faiss declares it
+
+class Allowed : public faiss::IDSelector {
+ public:
+  Allowed(const std::vector<std::uint32_t>& rows, const RowFilter& allow)
+      : rows_(rows), allow_(allow) {}
+  bool is_member(Id id) const override { return allow_(rows_[static_cast<std::size_t>(id)]); }
+
+ private:
+  const std::vector<std::uint32_t>& rows_;
+  const RowFilter& allow_;
+};
+
+}  // namespace
+
+#ifdef _OPENMP
+ThreadWidth::ThreadWidth(int threads) : before_(omp_get_max_threads()) {
+  omp_set_num_threads(threads);
+}
+ThreadWidth::~ThreadWidth() { omp_set_num_threads(before_); }
+#else
+ThreadWidth::ThreadWidth(int) : before_(1) {}
+ThreadWidth::~ThreadWidth() = default;
+#endif
+
+std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::size_t k,
+                                          const RowFilter& allow) const {
+  assert(query.size() == width());
+  k = std::min(k, size());
+  if (k == 0) return {};
+  const ThreadWidth one(1);
+  std::vector<float> scores(k);
+  std::vector<Id> ids(k);
+  const auto settings = parameters();
+  Allowed allowed(rows_, allow);
+  if (allow) settings->sel = &allowed;
+  index_->search(1, query.data(), static_cast<Id>(k), scores.data(), ids.data(), settings.get());
+  std::vector<Neighbour> found;
+  found.reserve(k);
+  for (std::size_t i = 0; i < k && ids[i] >= 0; ++i) {
+    found.push_back({rows_[static_cast<std::size_t>(ids[i])], scores[i]});
+  }
+  return found;
+}
+
+void FaissIndex::save(const std::filesystem::path& file) const {
+  // The rows stand before Faiss' own bytes: their number, then each.
+  try {
+    faiss::FileIOWriter writer(file.c_str());
+    const std::uint64_t n = rows_.size();
+    if (writer(&n, sizeof n, 1) != 1 ||
+        (n > 0 && writer(rows_.data(), sizeof(std::uint32_t), n) != n)) {
+      throw std::runtime_error("the rows could not be written");
+    }
+    faiss::write_index(index_.get(), &writer);
+  } catch (const std::exception& error) {
+    throw std::runtime_error(file.string() + " could not be written: " + error.what());
+  }
+}
+
+}  // namespace fovea::index
