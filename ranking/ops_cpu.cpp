@@ -85,7 +85,7 @@ FOVEA_CLONES float sum_row(std::size_t n, const float* x) {
 FOVEA_CLONES float max_row(std::size_t n, const float* x) {
   float highest = x[0];
 #pragma omp simd reduction(max : highest)
-  for (std::size_t i = 0; i < n; ++i) highest = std::max(highest, x[i]);
+  for (std::size_t i = 0; i < n; ++i) highest = x[i] > highest ? x[i] : highest;
   return highest;
 }
 

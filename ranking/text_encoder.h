@@ -42,7 +42,15 @@ class TextEncoder {
   static TextEncoder load(const Weights& weights);
 
  private:
+  /// One feature of a text and what it weighs there.
+  struct Weighed {
+    std::uint32_t feature = 0;
+    float value = 0;
+  };
+  std::vector<Weighed> weigh(std::string_view text) const;
+
   std::size_t width_ = 0;
+  std::size_t words_ = 0;  // features [0, words_) are words, the others n-grams
   std::unordered_map<std::string, std::uint32_t> vocabulary_;
   std::vector<float> idf_;         // [F]
   std::vector<float> projection_;  // [F, K]

@@ -50,6 +50,8 @@ class TextSpace {
   static TextSpace load(const Weights& weights);
 
  private:
+  void fit_whitening(std::span<const float> vectors, std::size_t whitened_max);
+
   std::size_t width_ = 0;
   std::size_t whitened_width_ = 0;
   TextEncoder encoder_;

@@ -34,9 +34,11 @@ Unseen hold_out_newest(const TrainData& data) {
   return unseen;
 }
 
-std::vector<float> log_popularity(const Interactions& interactions, std::size_t items) {
-  std::vector<float> result(items);
-  for (const Behaviour& b : interactions.behaviours) result[b.row] += 1;
+std::vector<float> log_popularity(const Interactions& interactions, const TrainData& data) {
+  std::vector<float> result(data.items);
+  for (const Behaviour& b : interactions.behaviours) {
+    if (data.action_weights[b.action] > 0) result[b.row] += 1;
+  }
   for (float& x : result) x = std::log1p(x);
   return result;
 }
@@ -56,7 +58,7 @@ TrainResult train(const TrainData& data, const TrainOptions& options,
       Transitions::count(unseen.sequences, data.items, data.action_weights, {});
   const EncoderFit early = train_encoder(data, unseen.sequences, unseen.questions, 0, options,
                                          "encoder for the ranker", progress);
-  const std::vector<float> early_popularity = log_popularity(unseen.sequences, data.items);
+  const std::vector<float> early_popularity = log_popularity(unseen.sequences, data);
   RankerFit ranker = train_ranker(data, {early.weights, early_transitions, early_popularity},
                                   unseen.questions, options, progress);
 
