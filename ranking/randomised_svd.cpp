@@ -63,21 +63,31 @@ std::vector<float> right_singular_vectors(const SparseMatrix& matrix, std::size_
   const std::size_t sampled = std::min({width + kOversampling, matrix.rows(), matrix.columns});
   if (sampled == 0) return result;
   const SparseMatrix transposed = transpose(matrix);
-  RowMajor base(matrix.columns, sampled);
+  RowMajor base(matrix.rows(), sampled);
   Random random(seed);
   for (float& value : base.reshaped<Eigen::RowMajor>()) value = random.normal();
+  base = orthonormal(base);
   for (int i = 0; i < kPowerIterations; ++i) {
-    base = orthonormal(multiply(transposed, orthonormal(multiply(matrix, base, threads)), threads));
+    base = orthonormal(multiply(matrix, multiply(transposed, base, threads), threads));
   }
-  // Within the base the matrix is matrix * base, small enough to be diagonalised as its Gram matrix.
-  const Eigen::MatrixXd within = multiply(matrix, base, threads).cast<double>();
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solved(within.transpose() * within);
-  const double strongest = solved.eigenvalues()[static_cast<Eigen::Index>(sampled) - 1];
+  // Within the base the matrix is base^T * matrix: few rows, so diagonalised as their Gram matrix.
+  const RowMajor within = multiply(transposed, base, threads);  // [columns, sampled]
+  const auto n = static_cast<Eigen::Index>(sampled);
+  Eigen::MatrixXd gram = Eigen::MatrixXd::Zero(n, n);
+  constexpr Eigen::Index kBlock = 4096;  // rows in double precision at a time
+  for (Eigen::Index at = 0; at < within.rows(); at += kBlock) {
+    const Eigen::MatrixXd block =
+        within.middleRows(at, std::min(kBlock, within.rows() - at)).cast<double>();
+    gram.selfadjointView<Eigen::Lower>().rankUpdate(block.transpose());
+  }
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solved(gram);
+  const Eigen::VectorXd& squares = solved.eigenvalues();  // of singular values, ascending
   for (std::size_t channel = 0; channel < std::min(width, sampled); ++channel) {
-    const auto from_end = static_cast<Eigen::Index>(sampled - 1 - channel);
-    // Squares of singular values: what is this small is rounding, not a direction of the data.
-    if (!(solved.eigenvalues()[from_end] > 1e-9 * strongest)) break;
-    const Eigen::VectorXf vector = base * solved.eigenvectors().col(from_end).cast<float>();
+    const Eigen::Index from_end = n - 1 - static_cast<Eigen::Index>(channel);
+    if (!(squares[from_end] > 1e-9 * squares[n - 1])) break;  // rounding, no direction of the data
+    const Eigen::VectorXd scaled =
+        solved.eigenvectors().col(from_end) / std::sqrt(squares[from_end]);
+    const Eigen::VectorXf vector = within * scaled.cast<float>();
     for (std::size_t row = 0; row < matrix.columns; ++row) {
       result[row * width + channel] = vector[static_cast<Eigen::Index>(row)];
     }

@@ -1,5 +1,6 @@
-// The leading right singular vectors of a sparse matrix, by random projection with power iterations (Halko, Martinsson,
-// Tropp, arXiv 0909.4061). Owns the algebra; what rows and columns mean is the text encoder's.
+// The leading right singular vectors of a sparse matrix, by random projection with power iterations
+// (Halko, Martinsson, Tropp, arXiv 0909.4061). Owns the algebra; what rows and columns mean is the
+// text encoder's.
 #pragma once
 
 #include <cstddef>
@@ -21,8 +22,8 @@ struct SparseMatrix {
   std::size_t rows() const { return offsets.size() - 1; }
 };
 
-/// [columns, width], one singular vector per column, strongest first. Columns beyond the matrix's rank are zero. The
-/// same seed gives the same numbers on any number of threads.
+/// [columns, width], one singular vector per column, strongest first. Columns beyond the matrix's
+/// rank are zero. The same seed gives the same numbers on any number of threads.
 std::vector<float> right_singular_vectors(const SparseMatrix& matrix, std::size_t width,
                                           std::uint64_t seed, int threads);
 

@@ -1,5 +1,6 @@
-// Spreads a loop over threads. Which thread takes which part changes from run to run, so parts must not depend on each
-// other; what each of them computes then does not depend on the number of threads.
+// Spreads a loop over threads. Which thread takes which part changes from run to run, so parts must
+// not depend on each other; what each of them computes then does not depend on the number of
+// threads.
 #pragma once
 
 #include <algorithm>
@@ -10,8 +11,8 @@
 
 namespace fovea::ranking {
 
-/// Calls `work(begin, end)` until the parts cover [0, n), on `threads` threads, the caller's included. `work` must not
-/// throw.
+/// Calls `work(begin, end)` until the parts cover [0, n), on `threads` threads, the caller's
+/// included. `work` must not throw.
 template <typename Work>
 void spread(std::size_t n, int threads, const Work& work) {
   constexpr std::size_t kPart = 64;

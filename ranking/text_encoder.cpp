@@ -1,10 +1,9 @@
 #include "ranking/text_encoder.h"
 
+#include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <numeric>
-#include <optional>
 
 #include "ranking/random.h"
 #include "ranking/randomised_svd.h"
@@ -13,12 +12,15 @@
 namespace fovea::ranking {
 namespace {
 
-double env(const char* n, double d) {
-  const char* v = getenv(n);
-  return v ? atof(v) : d;
-}
-
 constexpr std::string_view kWord = "w:";
+// Lengths of the two parts of a text's vector: words lead, n-grams catch what words miss (endings,
+// misspelt and unseen words). Measured on a collection of 1,400 abstracts with 128 channels,
+// nDCG@10: n-grams at 0 .329, .25 .336, .8 .370, 1 .365.
+constexpr float kWordsLength = 1;
+constexpr float kGramsLength = 0.8F;
+// What a feature of every text still counts: nothing but for catalogues so small that all their
+// texts share it.
+constexpr double kLeastIdf = 0.1;
 // With fewer texts a feature of one text is kept: there is nothing else to learn from.
 constexpr std::size_t kFewTexts = 20;
 
@@ -91,7 +93,6 @@ std::vector<TextEncoder::Weighed> TextEncoder::weigh(std::string_view text) cons
   }
   const auto grams = std::ranges::partition_point(
       weighed, [this](const Weighed& w) { return w.feature < words_; });
-  static const float kWordsLength = env("WL", 1), kGramsLength = env("GL", .5);
   const auto scale = [](auto begin, auto end, float length) {
     float squares = 0;
     for (auto it = begin; it != end; ++it) squares += it->value * it->value;
@@ -110,12 +111,10 @@ TextEncoder TextEncoder::fit(std::span<const std::string_view> texts, const Opti
   const std::vector<Counted> features = choose_features(texts, chosen, options.features_max);
   result.vocabulary_.reserve(features.size());
   const auto n = static_cast<double>(chosen.size());
-  static const double plus = env("PLUS", 1), idfp = env("IDFP", 1);
   for (const Counted& counted : features) {
     result.words_ += counted.is_word() ? 1 : 0;
     result.vocabulary_.emplace(counted.feature, result.idf_.size());
-    const double idf =
-        std::pow(std::log((1 + n) / (1 + static_cast<double>(counted.texts))) + plus, idfp);
+    const double idf = kLeastIdf + std::log((1 + n) / (1 + static_cast<double>(counted.texts)));
     result.idf_.push_back(static_cast<float>(idf));
   }
   std::vector<std::vector<Weighed>> rows(chosen.size());
@@ -134,17 +133,18 @@ TextEncoder TextEncoder::fit(std::span<const std::string_view> texts, const Opti
 }
 
 bool TextEncoder::encode(std::string_view text, std::span<float> out) const {
-  std::ranges::fill(out, 0.0F);
+  using Vector = Eigen::Map<const Eigen::VectorXf>;
+  Eigen::Map<Eigen::VectorXf> sum(out.data(), static_cast<Eigen::Index>(out.size()));
+  sum.setZero();
   for (const Weighed& w : weigh(text)) {
-    const float* row = projection_.data() + w.feature * width_;
-    for (std::size_t k = 0; k < width_; ++k) out[k] += w.value * row[k];
+    sum += w.value * Vector(projection_.data() + w.feature * width_, sum.size());
   }
-  const float squares = std::inner_product(out.begin(), out.end(), out.begin(), 0.0F);
-  if (!(squares > 1e-12F)) {
-    std::ranges::fill(out, 0.0F);
+  const float length = sum.norm();
+  if (!(length > 1e-6F)) {
+    sum.setZero();
     return false;
   }
-  for (float& value : out) value /= std::sqrt(squares);
+  sum /= length;
   return true;
 }
 
