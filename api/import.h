@@ -14,11 +14,11 @@
 namespace fovea::api {
 
 struct ImportOptions {
-  std::filesystem::path data = {};         ///< The data directory; created where missing.
-  std::optional<std::string> items = {};   ///< A file, or "-" for stdin.
-  std::optional<std::string> events = {};  ///< A file, or "-" for stdin; not both.
-  std::optional<Format> format = {};       ///< Of both; absent: told from name and content.
-  std::uint64_t errors_max = 100;  ///< Bad lines that are skipped; one more stops the import.
+  std::filesystem::path data;         ///< The data directory; created where missing.
+  std::optional<std::string> items;   ///< A file, or "-" for stdin.
+  std::optional<std::string> events;  ///< A file, or "-" for stdin; not both.
+  std::optional<Format> format;       ///< Of both; absent: told from name and content.
+  std::uint64_t errors_max = 100;     ///< Bad lines that are skipped; one more stops the import.
 };
 
 struct ImportSummary {

@@ -38,16 +38,17 @@ void print(const ImportSummary& summary, bool json) {
 constexpr const char* kHelp =
     R"(Reads items and events into a store; creates it where missing.
 
-Everything is checked first. A bad line is reported with file and line number and skipped; more than --max-errors stop
-the import with nothing written. Importing the same files again adds nothing, as long as each event has a time_ms or
-an event_id.
+Everything is checked first. A bad line is reported with file and line number and skipped; more
+than --max-errors stop the import with nothing written. Importing the same files again adds
+nothing, as long as each event has a time_ms or an event_id.
 
 JSON Lines, one object a line:
-  items   item_id, text, attributes (an object of strings, numbers, booleans, lists of strings), embedding
+  items   item_id, text, embedding, attributes (an object of strings, numbers, booleans, lists
+          of strings)
   events  user_id, item_id, action, time_ms (milliseconds since 1970), value, event_id, request_id
-CSV (.csv, or --format csv) with a header of the same names. Attribute columns are named attributes.NAME, or
-attributes.NAME[] for lists with | between the texts; a cell that is a number, true or false counts as such, an
-empty one as absent. An embedding is a JSON list in one cell.)";
+CSV (.csv, or --format csv) with a header of the same names. Attribute columns are named
+attributes.NAME, or attributes.NAME[] for lists with | between the texts; a cell that is a number,
+true or false counts as such, an empty one as absent. An embedding is a JSON list in one cell.)";
 
 }  // namespace
 

@@ -35,7 +35,10 @@ int main(int argc, char** argv) {
       "SPDLOG_LEVEL=debug logs more.");
   app.set_version_flag("--version", "fovea " FOVEA_VERSION);
   app.require_subcommand(1);
+  fovea::api::add_demo(app);
   fovea::api::add_import(app);
+  fovea::api::add_train(app);
+  fovea::api::add_evaluate(app);
   fovea::api::add_serve(app);
   fovea::api::add_ask(app);
 

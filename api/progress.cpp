@@ -31,12 +31,11 @@ void Progress::bar(std::string_view what, std::uint64_t done, std::uint64_t of) 
                    std::string(kBarColumns - filled, ' '), percent));
 }
 
-void Progress::status(std::string_view text) {
-  if (terminal_) {
-    draw(text);
-  } else {
-    line(text);
-  }
+void Progress::step(std::string_view stage, std::string_view message) {
+  if (!terminal_) return line(fmt::format("{}: {}", stage, message));
+  if (stage != stage_) keep();
+  draw(fmt::format("{}: {}", stage, message));
+  stage_ = stage;
 }
 
 void Progress::line(std::string_view text) {
@@ -52,6 +51,15 @@ void Progress::draw(std::string_view text) {
 void Progress::clear() {
   if (drawn_) out_ << "\r\x1b[K" << std::flush;
   drawn_ = false;
+  stage_.clear();
+}
+
+void Progress::keep() {
+  if (drawn_ && !stage_.empty()) {
+    out_ << '\n' << std::flush;
+    drawn_ = false;
+  }
+  clear();
 }
 
 }  // namespace fovea::api

@@ -23,12 +23,14 @@ class Progress {
   /// `done` of `of` in the work called `what`. Cheap enough to call for every record. Elsewhere
   /// than on a terminal a line is written at most every five seconds.
   void bar(std::string_view what, std::uint64_t done, std::uint64_t of);
-  /// One line that the next one replaces on a terminal; elsewhere it stays.
-  void status(std::string_view text);
+  /// What a stage of the work has come to. On a terminal the next step of the same stage replaces
+  /// it, so that of every stage the last one stays.
+  void step(std::string_view stage, std::string_view message);
   /// One line that stays.
   void line(std::string_view text);
-  /// Takes the bar or status away.
+  /// Takes the bar or step away, or lets the step stay.
   void clear();
+  void keep();
 
  private:
   void draw(std::string_view text);
@@ -36,6 +38,7 @@ class Progress {
   std::ostream& out_;
   bool terminal_;
   bool drawn_ = false;
+  std::string stage_;  // of the step that is drawn
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 

@@ -1,9 +1,10 @@
-// From the store to a published version: behaviours to samples, texts to vectors, train, build the indexes, publish.
-// Owns what is learned from; the formulas are ranking's, the files are models'.
+// From the store to a published version: behaviours to samples, texts to vectors, train, build the
+// indexes, publish. Owns what is learned from; the formulas are ranking's, the files are models'.
 #pragma once
 
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -28,14 +29,15 @@ struct LearnResult {
   std::string version;
   std::size_t items = 0;
   std::size_t users = 0;
-  std::size_t behaviours = 0;
-  bool has_model = false;  ///< False: too few behaviours, text and popularity only.
+  std::size_t behaviours = 0;             ///< In the training part of the split.
+  bool has_model = false;                 ///< False: too few behaviours, text and popularity only.
+  std::map<std::string, double> metrics;  ///< As in the version's card; empty without a model.
   double seconds = 0;
 };
 
-/// Works on a store without behaviours too: then the text space is fitted and indexed, so that the catalogue can be
-/// searched. Runs beside a serving process. Throws InvalidRequest when the catalogue is empty, Unavailable when
-/// another training of the same directory is under way.
+/// Works on a store without behaviours too: then the text space is fitted and indexed, so that the
+/// catalogue can be searched. Runs beside a serving process. Throws InvalidRequest when the
+/// catalogue is empty, Unavailable when another training of the same directory is under way.
 LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
                   const std::function<void(const LearnProgress&)>& progress);
 

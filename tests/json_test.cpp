@@ -29,7 +29,8 @@ std::string refusal(Read read, std::string_view text, const std::string& field) 
 
 TEST(JsonItem, EveryFieldIsRead) {
   const engine::Item read = item(
-      R"({"item_id":"a","text":"Täxt","attributes":{"genre":["x","y"],"year":1995,"price":1.5,"new":true,"by":"me"},
+      R"({"item_id":"a","text":"Täxt","attributes":{"genre":["x","y"],"year":1995,
+          "price":1.5,"new":true,"by":"me"},
           "embedding":[1,-0.5,2e-3]})");
   EXPECT_EQ(read.item_id, "a");
   EXPECT_EQ(read.text, "Täxt");
@@ -44,13 +45,14 @@ TEST(JsonItem, EveryFieldIsRead) {
 
 TEST(JsonItem, WhatIsWrittenIsReadBack) {
   const std::string text =
-      R"({"item_id":"a","text":"\"\n","attributes":{"genre":["x"],"new":false,"year":1.995E3},"embedding":[5E-1]})";
+      R"({"item_id":"a","text":"\"\n","attributes":{"genre":["x"],"new":false,"year":1.995E3},)"
+      R"("embedding":[5E-1]})";
   EXPECT_EQ(boost::json::serialize(to_json(item(text))), text);
 }
 
 TEST(JsonEvent, WhatIsWrittenIsReadBack) {
-  const std::string text =
-      R"({"user_id":"u","item_id":"a","action":"view","time_ms":874965478000,"value":5E0,"event_id":"e","request_id":"r"})";
+  const std::string text = R"({"user_id":"u","item_id":"a","action":"view","time_ms":874965478000,)"
+                           R"("value":5E0,"event_id":"e","request_id":"r"})";
   EXPECT_EQ(boost::json::serialize(to_json(event(text))), text);
 }
 

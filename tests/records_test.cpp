@@ -92,11 +92,9 @@ TEST(Csv, NumbersOfAnEventAreNumbersAndIdsStayText) {
            Format::kCsv);
   EXPECT_THAT(
       result.records,
-      ElementsAre(
-          Pair(
-              2,
-              R"({"user_id":"1","item_id":"2","action":"rate","time_ms":874965478000,"value":4.5E0})"),
-          Pair(3, R"({"user_id":"1","item_id":"2","action":"rate","time_ms":"noon"})")));
+      ElementsAre(Pair(2, R"({"user_id":"1","item_id":"2","action":"rate",)"
+                          R"("time_ms":874965478000,"value":4.5E0})"),
+                  Pair(3, R"({"user_id":"1","item_id":"2","action":"rate","time_ms":"noon"})")));
 }
 
 TEST(Csv, EachBadRowIsNamedAndTheNextIsRead) {

@@ -1,0 +1,89 @@
+// fovea train: flags and what is printed while a version is made.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "api/commands.h"
+#include "api/progress.h"
+#include "engine/learning.h"
+
+namespace fovea::api {
+namespace {
+
+struct Flags {
+  std::filesystem::path data;
+  std::string split = "none";
+  engine::LearnOptions options;
+  bool json = false;
+};
+
+void print(const engine::LearnResult& result, std::string_view split, bool json) {
+  if (json) {
+    boost::json::object object;
+    object["version"] = result.version;
+    object["split"] = split;
+    object["items"] = result.items;
+    object["users"] = result.users;
+    object["behaviours"] = result.behaviours;
+    object["has_model"] = result.has_model;
+    boost::json::object metrics;
+    for (const auto& [name, value] : result.metrics) metrics[name] = value;
+    object["metrics"] = std::move(metrics);
+    object["seconds"] = result.seconds;
+    std::cout << object << '\n';
+    return;
+  }
+  std::cout << fmt::format("version {}: {} items, {} behaviours of {} users, {:.1f} s\n",
+                           result.version, result.items, result.behaviours, result.users,
+                           result.seconds);
+  if (!result.has_model) {
+    std::cout << "No user has two behaviours yet: the version searches texts and knows what is "
+                 "popular; train again "
+                 "when there are more.\n";
+  }
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  const auto flags = std::make_shared<Flags>();
+  engine::LearnOptions& options = flags->options;
+  options.train.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  CLI::App* command = app.add_subcommand(
+      "train",
+      "Learns from the store and publishes a version; a server of the same directory takes it "
+      "up.\n\n"
+      "Without behaviours it fits the texts only, so that a catalogue alone can be searched.");
+  command->footer("Example:\n  fovea train --data shop --split leave-one-out");
+  command->add_option("--data", flags->data, "Data directory")->required()->type_name("DIR");
+  command
+      ->add_option("--split", flags->split,
+                   "What is held out for evaluate: none, leave-one-out or time")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"none", "leave-one-out", "time"}));
+  command->add_option("--seed", options.train.seed, "The same seed gives the same version")
+      ->capture_default_str();
+  command
+      ->add_option("--threads", options.train.threads,
+                   "Threads that learn; all of the machine's by default")
+      ->check(CLI::Range(1, 1024));
+  command->add_option("--epochs-max", options.train.epochs_max, "Passes over the data at most")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10'000));
+  command->add_flag("--json", flags->json, "Print the result as JSON");
+  command->callback([flags] {
+    flags->options.split = engine::parse_split(flags->split);
+    Progress progress = Progress::to_stderr();
+    const engine::LearnResult result = engine::learn(
+        flags->data, flags->options,
+        [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); });
+    progress.keep();
+    print(result, flags->split, flags->json);
+  });
+}
+
+}  // namespace fovea::api

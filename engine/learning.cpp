@@ -1,0 +1,280 @@
+#include "engine/learning.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <numeric>
+#include <optional>
+#include <span>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "engine/dataset.h"
+#include "engine/models.h"
+#include "engine/request.h"
+#include "index/vector_index.h"
+#include "ranking/text_space.h"
+#include "storage/db.h"
+
+namespace fovea::engine {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// Texts and embeddings of the whole catalogue: one block of each, not a million small ones.
+struct CatalogueTexts {
+  std::vector<std::uint32_t> rows;  ///< Of the present items, ascending.
+  std::string text;
+  std::vector<std::size_t> text_ends;  ///< By present item.
+  std::vector<float> embeddings;
+  std::vector<bool> has_embedding;  ///< By present item; the embeddings stand one after another.
+
+  std::vector<ranking::TextSource> sources(std::size_t width) const {
+    std::vector<ranking::TextSource> result(rows.size());
+    std::size_t text_begin = 0;
+    std::size_t embedding = 0;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      result[i].text = std::string_view(text).substr(text_begin, text_ends[i] - text_begin);
+      text_begin = text_ends[i];
+      if (has_embedding[i])
+        result[i].embedding = std::span(embeddings).subspan(width * embedding++, width);
+    }
+    return result;
+  }
+};
+
+CatalogueTexts read_texts(const storage::Catalog& catalog) {
+  CatalogueTexts texts;
+  catalog.for_each([&](const storage::StoredItem& item) {
+    texts.rows.push_back(item.row);
+    if (item.text) texts.text += *item.text;
+    texts.text_ends.push_back(texts.text.size());
+    texts.has_embedding.push_back(item.embedding.has_value());
+    if (item.embedding) {
+      texts.embeddings.insert(texts.embeddings.end(), item.embedding->begin(),
+                              item.embedding->end());
+    }
+  });
+  return texts;
+}
+
+/// Calls `work(begin, end)` for parts of 0 .. n - 1, the last part in this thread.
+template <typename Work>
+void in_parts(std::size_t n, int threads, const Work& work) {
+  const auto parts = static_cast<std::size_t>(std::max(threads, 1));
+  std::vector<std::jthread> others;
+  for (std::size_t part = 0; part + 1 < parts; ++part) {
+    others.emplace_back(
+        [&work, n, part, parts] { work(n * part / parts, n * (part + 1) / parts); });
+  }
+  work(n * (parts - 1) / parts, n);
+}
+
+/// Index over some rows of `vectors` [V, width].
+std::unique_ptr<const index::VectorIndex> build(std::span<const std::uint32_t> rows,
+                                                std::span<const float> vectors, std::size_t width,
+                                                const ranking::TrainOptions& options) {
+  index::IndexOptions index_options;
+  index_options.seed = options.seed;
+  if (rows.size() * width == vectors.size()) {
+    return index::build_index(rows, vectors, width, index_options, options.threads);
+  }
+  std::vector<float> gathered(rows.size() * width);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(vectors.begin() + static_cast<std::ptrdiff_t>(rows[i] * width), width,
+                gathered.begin() + static_cast<std::ptrdiff_t>(i * width));
+  }
+  return index::build_index(rows, gathered, width, index_options, options.threads);
+}
+
+/// Whether there is a next behaviour to learn to tell.
+bool enough_to_learn(const ranking::Interactions& interactions,
+                     std::span<const float> action_weights) {
+  for (std::size_t user = 0; user < interactions.users(); ++user) {
+    const auto positive = std::ranges::count_if(
+        interactions.user(user),
+        [&](const ranking::Behaviour& behaviour) { return action_weights[behaviour.action] > 0; });
+    if (positive >= 2) return true;
+  }
+  return false;
+}
+
+std::string describe(const ranking::TrainProgress& progress) {
+  std::string line = fmt::format("epoch {}: loss {:.4f}", progress.epoch, progress.loss);
+  if (progress.validation_ndcg_10)
+    line += fmt::format(", validation ndcg@10 {:.4f}", *progress.validation_ndcg_10);
+  return line + fmt::format(", {:.1f} s", progress.seconds);
+}
+
+/// The steps of one training, in order; each leaves in `version` what it made.
+class Learning {
+ public:
+  Learning(storage::Db& db, const LearnOptions& options,
+           const std::function<void(const LearnProgress&)>& progress)
+      : db_(db), options_(options), progress_(progress) {}
+
+  Version run() {
+    read();
+    fit_texts();
+    learn();
+    build_indexes();
+    return std::move(version_);
+  }
+  std::size_t items() const { return rows_.size(); }
+
+ private:
+  void read() {
+    const auto start = Clock::now();
+    const storage::Catalog& catalog = db_.catalog();
+    if (catalog.size() == 0) {
+      throw InvalidRequest("items", "the catalogue is empty; import or put items first");
+    }
+    Dataset dataset = read_dataset(db_);
+    version_.card.items = catalog.rows();
+    version_.card.catalog_revision = catalog.revision();
+    version_.card.split = options_.split;
+    version_.card.seed = options_.train.seed;
+    version_.card.users = dataset.interactions.users();
+    const std::size_t behaviours = dataset.interactions.behaviours.size();
+
+    SplitData parts =
+        split(std::move(dataset.interactions), options_.split, dataset.action_weights);
+    version_.card.behaviours = parts.train.behaviours.size();
+    version_.log_popularity =
+        log_popularity(parts.train, version_.card.items, dataset.action_weights);
+    data_.interactions = std::move(parts.train);
+    data_.validation = std::move(parts.validation);
+    data_.action_weights = std::move(dataset.action_weights);
+    say("read", fmt::format("{} items, {} users, {} behaviours, of which {} train, {:.1f} s",
+                            catalog.size(), version_.card.users, behaviours,
+                            version_.card.behaviours, seconds_since(start)));
+  }
+
+  void fit_texts() {
+    const auto start = Clock::now();
+    const storage::Catalog& catalog = db_.catalog();
+    CatalogueTexts texts = read_texts(catalog);
+    ranking::TextSpace::Options options;
+    options.width = catalog.embedding_width().value_or(options.width);
+    options.seed = options_.train.seed;
+    options.threads = options_.train.threads;
+    const std::vector<ranking::TextSource> sources = texts.sources(options.width);
+    version_.text_space = ranking::TextSpace::fit(sources, options);
+
+    const std::size_t width = version_.text_space.width();
+    version_.texts.assign(version_.card.items * width, 0);
+    std::vector<char> known(sources.size());  // not vector<bool>: written by several threads
+    in_parts(sources.size(), options.threads, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i) {
+        known[i] = version_.text_space.encode(
+                       sources[i], std::span(version_.texts).subspan(texts.rows[i] * width, width))
+                       ? 1
+                       : 0;
+      }
+    });
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (known[i] != 0) text_rows_.push_back(texts.rows[i]);
+    }
+    rows_ = std::move(texts.rows);
+    say("text", fmt::format("{} of {} items have a text or an embedding, {} channels, {:.1f} s",
+                            text_rows_.size(), rows_.size(), width, seconds_since(start)));
+  }
+
+  void learn() {
+    if (!enough_to_learn(data_.interactions, data_.action_weights)) return;
+    std::vector<float> whitened(version_.card.items * version_.text_space.whitened_width());
+    version_.text_space.whiten(version_.texts, whitened);
+    data_.items = version_.card.items;
+    data_.texts = version_.texts;
+    data_.text_width = version_.text_space.width();
+    data_.whitened = whitened;
+    data_.whitened_width = version_.text_space.whitened_width();
+    ranking::TrainResult result =
+        ranking::train(data_, options_.train, [this](const ranking::TrainProgress& progress) {
+          say(progress.stage, describe(progress));
+        });
+    data_ = {};
+    version_.card.metrics["validation_encoder_ndcg@10"] = result.encoder_validation_ndcg_10;
+    version_.card.metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
+    version_.model = std::move(result.model);
+
+    const std::size_t width = version_.model->width();
+    std::vector<std::uint32_t> all(version_.card.items);
+    std::iota(all.begin(), all.end(), 0U);
+    version_.vectors.resize(all.size() * width);
+    version_.model->item_vectors(ranking::Context{options_.train.threads}, all, whitened,
+                                 version_.vectors);
+    for (const std::uint32_t row : all) {  // what was removed has no vector
+      if (!std::ranges::binary_search(rows_, row)) {
+        std::fill_n(version_.vectors.begin() + static_cast<std::ptrdiff_t>(row * width), width,
+                    0.0F);
+      }
+    }
+  }
+
+  void build_indexes() {
+    const auto start = Clock::now();
+    version_.text_index =
+        build(text_rows_, version_.texts, version_.text_space.width(), options_.train);
+    if (version_.model) {
+      version_.item_index = build(rows_, version_.vectors, version_.model->width(), options_.train);
+    }
+    say("index",
+        fmt::format("{} items, {}, {:.1f} s", rows_.size(),
+                    (version_.item_index ? version_.item_index : version_.text_index)->kind(),
+                    seconds_since(start)));
+  }
+
+  void say(std::string stage, std::string message) const {
+    if (progress_) progress_({std::move(stage), std::move(message)});
+  }
+
+  storage::Db& db_;
+  const LearnOptions& options_;
+  const std::function<void(const LearnProgress&)>& progress_;
+  Version version_;
+  ranking::TrainData data_;
+  std::vector<std::uint32_t> rows_;       // of present items, ascending
+  std::vector<std::uint32_t> text_rows_;  // of those with a text vector
+};
+
+}  // namespace
+
+LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
+                  const std::function<void(const LearnProgress&)>& progress) {
+  const auto start = Clock::now();
+  // Opened before anything is created in the directory: a wrong one stays as it is.
+  std::unique_ptr<storage::Db> db = storage::Db::open(data_directory, storage::Access::kReadOnly);
+  const Versions versions(data_directory);
+  const Versions::TrainingLock lock = versions.lock_training();
+
+  Learning learning(*db, options, progress);
+  Version version = learning.run();
+  db.reset();
+  version.card.trained_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                                std::chrono::system_clock::now().time_since_epoch())
+                                .count();
+  version.card.fovea_version = FOVEA_VERSION;
+
+  LearnResult result;
+  result.items = learning.items();
+  result.users = version.card.users;
+  result.behaviours = version.card.behaviours;
+  result.has_model = version.model.has_value();
+  result.metrics = version.card.metrics;
+  const auto publishing = Clock::now();
+  result.version = versions.publish(std::move(version), options.versions_kept);
+  if (progress)
+    progress({"publish",
+              fmt::format("version {}, {:.1f} s", result.version, seconds_since(publishing))});
+  result.seconds = seconds_since(start);
+  return result;
+}
+
+}  // namespace fovea::engine
