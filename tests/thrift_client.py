@@ -1,0 +1,104 @@
+"""A foreign client: the Python code that Thrift makes of the contract, and a `fovea serve` for it to talk to.
+
+Owns generating the client, starting and ending the server, and small data to serve; what is expected of the answers is
+the tests'. Uses Debian's python3-thrift."""
+
+import json
+import pathlib
+import random
+import re
+import subprocess
+import sys
+import threading
+
+from thrift.protocol import TBinaryProtocol, TCompactProtocol
+from thrift.transport import TSocket, TTransport
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+FACTORIES = {
+    "binary": TBinaryProtocol.TBinaryProtocolFactory,
+    "binary accelerated": TBinaryProtocol.TBinaryProtocolAcceleratedFactory,
+    "compact": TCompactProtocol.TCompactProtocolFactory,
+    "compact accelerated": TCompactProtocol.TCompactProtocolAcceleratedFactory,
+}
+
+
+def generate(directory):
+    """Generates fovea_api into `directory` and makes it importable."""
+    subprocess.run(["thrift", "--gen", "py", "-out", str(directory), str(ROOT / "api" / "fovea.thrift")], check=True)
+    sys.path.insert(0, str(directory))
+
+
+def write_shop(directory, items=60, users=30, events_per_user=20, seed=1):
+    """Writes items.jsonl and events.jsonl: users who each like one kind of thing. Returns both paths."""
+    chance = random.Random(seed)
+    kinds = ["dragon", "train", "soup", "violin"]
+    items_file, events_file = directory / "items.jsonl", directory / "events.jsonl"
+    with items_file.open("w") as out:
+        for i in range(items):
+            kind = kinds[i % len(kinds)]
+            item = {"item_id": f"i{i}", "text": f"{kind} number {i} of the {kind} series", "attributes": {"kind": kind}}
+            out.write(json.dumps(item) + "\n")
+    time_ms = 1_700_000_000_000
+    with events_file.open("w") as out:
+        for n in range(users * events_per_user):
+            user = n % users
+            time_ms += 60_000
+            i = chance.randrange(items // len(kinds)) * len(kinds) + user % len(kinds)
+            if chance.random() < 0.1:
+                i = chance.randrange(items)
+            event = {"user_id": f"u{user}", "item_id": f"i{i}", "action": "view", "time_ms": time_ms}
+            out.write(json.dumps(event) + "\n")
+    return items_file, events_file
+
+
+class Server:
+    """`fovea serve` on a free port, in its own process."""
+
+    def __init__(self, fovea, data):
+        self.process = subprocess.Popen(
+            [str(fovea), "serve", "--data", str(data), "--thrift", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True
+        )
+        self.log = []
+        self.connections = []
+        self.port = None
+        for line in self.process.stderr:
+            self.log.append(line)
+            found = re.search(r"serving Thrift on .*:(\d+)$", line.strip())
+            if found:
+                self.port = int(found.group(1))
+                break
+        if self.port is None:
+            raise RuntimeError("the server did not start:\n" + "".join(self.log))
+        # Read on, so that the server never waits for us to take its log.
+        self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
+        self.reader.start()
+
+    def connect(self, protocol="binary accelerated"):
+        from fovea_api import Fovea
+
+        socket = TSocket.TSocket("127.0.0.1", self.port)
+        socket.setTimeout(60_000)
+        transport = TTransport.TFramedTransport(socket)
+        client = Fovea.Client(FACTORIES[protocol]().getProtocol(transport))
+        transport.open()
+        self.connections.append(transport)
+        return client
+
+    def stop(self):
+        """As an operator does. Returns the exit code."""
+        self.process.terminate()
+        return self._ended()
+
+    def kill(self):
+        """As a power cut does, as far as the process goes."""
+        self.process.kill()
+        return self._ended()
+
+    def _ended(self):
+        code = self.process.wait(timeout=60)
+        for transport in self.connections:
+            transport.close()
+        self.reader.join()
+        self.process.stderr.close()
+        return code
