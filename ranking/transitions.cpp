@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <string>
+#include <tuple>
 #include <unordered_map>
 
 namespace fovea::ranking {
@@ -30,27 +30,31 @@ void keep_strongest(std::vector<Transitions::Entry>& entries, std::size_t kept) 
 Transitions Transitions::count(const Interactions& interactions, std::size_t items,
                                std::span<const float> action_weights, const Options& options) {
   const auto counts = [&](const Behaviour& b) {
-    return b.row < items && action_weights[b.action] > 0;
+    return b.row < items && (b.action >= action_weights.size() || action_weights[b.action] > 0);
   };
   std::vector<float> popularity(items);
   for (const Behaviour& b : interactions.behaviours) {
     if (counts(b)) popularity[b.row] += 1;
   }
-  // Sources are counted a range at a time, so that the counts of a large catalogue fit in memory: a
-  // range's pairs are at most 2 * window times its behaviours.
-  constexpr std::size_t kRangeBehaviours = 4'000'000;
   std::vector<double> decay(options.window);
   for (std::size_t gap = 0; gap < options.window; ++gap) {
     decay[gap] = std::pow(options.gap_decay, static_cast<double>(gap));
   }
-  Transitions result;
+  // Sources are counted a range at a time, so that the pairs of a long log fit in memory: a range
+  // has at most 2 * window pairs of 16 bytes for each of its behaviours.
+  constexpr double kRangeBehaviours = 2'000'000;
+  struct Pair {
+    std::uint32_t source, target;
+    double amount;
+  };
+  std::vector<Pair> pairs;
   std::vector<std::uint32_t> rows;
+  Transitions result;
   for (std::size_t begin = 0; begin < items;) {
     std::size_t end = begin;
     for (double held = 0; end < items && held < kRangeBehaviours; ++end) held += popularity[end];
-    std::vector<std::unordered_map<std::uint32_t, double>> sums(end - begin);
     const auto add = [&](std::uint32_t source, std::uint32_t target, double amount) {
-      if (source >= begin && source < end) sums[source - begin][target] += amount;
+      if (source >= begin && source < end) pairs.push_back({source, target, amount});
     };
     for (std::size_t u = 0; u < interactions.users(); ++u) {
       rows.clear();
@@ -65,11 +69,20 @@ Transitions Transitions::count(const Interactions& interactions, std::size_t ite
         }
       }
     }
+    // Amounts too, so that equal pairs are always added up in the same order.
+    std::ranges::sort(pairs, [](const Pair& a, const Pair& b) {
+      return std::tie(a.source, a.target, a.amount) < std::tie(b.source, b.target, b.amount);
+    });
+    auto pair = pairs.begin();
     for (std::size_t source = begin; source < end; ++source) {
       std::vector<Entry> entries;
-      entries.reserve(sums[source - begin].size());
       const double from = std::pow(popularity[source], options.source_popularity);
-      for (const auto& [target, sum] : sums[source - begin]) {
+      while (pair != pairs.end() && pair->source == source) {
+        const std::uint32_t target = pair->target;
+        double sum = 0;
+        for (; pair != pairs.end() && pair->source == source && pair->target == target; ++pair) {
+          sum += pair->amount;
+        }
         const double to = std::pow(popularity[target], options.target_popularity);
         entries.push_back({target, static_cast<float>(sum * from * to)});
       }
@@ -77,6 +90,7 @@ Transitions Transitions::count(const Interactions& interactions, std::size_t ite
       result.entries_.insert(result.entries_.end(), entries.begin(), entries.end());
       result.offsets_.push_back(static_cast<std::uint32_t>(result.entries_.size()));
     }
+    pairs.clear();
     begin = end;
   }
   return result;
@@ -123,7 +137,7 @@ void Transitions::save(Weights& weights) const {
   }
   weights.put_ids("transitions.offsets", offsets_);
   weights.put_ids("transitions.rows", std::move(rows));
-  weights.put("transitions.weights", {values.size()}, values);
+  weights.put("transitions.weights", {entries_.size()}, std::move(values));
 }
 
 Transitions Transitions::load(const Weights& weights) {
@@ -140,6 +154,9 @@ Transitions Transitions::load(const Weights& weights) {
   for (std::size_t i = 0; i < rows.size(); ++i) result.entries_.push_back({rows[i], values[i]});
   for (std::uint32_t row = 0; row + 1 < offsets.size(); ++row) {
     const auto entries = result.from(row);
+    if (!entries.empty() && entries.back().row + std::size_t{1} >= offsets.size()) {
+      throw WeightsError("transitions.rows names an item beyond transitions.offsets");
+    }
     if (std::ranges::adjacent_find(entries, std::ranges::greater_equal{}, &Entry::row) !=
         entries.end()) {
       throw WeightsError("transitions.rows is not in order");

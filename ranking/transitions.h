@@ -33,7 +33,8 @@ class Transitions {
 
   Transitions() = default;
   /// `items` is the number of rows; behaviours at rows beyond it are ignored. A behaviour whose
-  /// action's weight (by action index) is not positive is neither source nor target.
+  /// action's weight (by action index; 1 beyond them) is not positive is neither source nor target,
+  /// and does not count in the distance of others.
   static Transitions count(const Interactions& interactions, std::size_t items,
                            std::span<const float> action_weights, const Options& options);
 

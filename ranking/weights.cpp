@@ -6,10 +6,12 @@
 #include <algorithm>
 #include <bit>
 #include <boost/json.hpp>
+#include <boost/json/basic_parser_impl.hpp>
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <set>
 
 namespace fovea::ranking {
@@ -73,6 +75,61 @@ Entry parse_entry(const std::string& name, const boost::json::value& value) {
     throw WeightsError("array '" + name + "' has a data range that does not fit its shape");
   }
   return entry;
+}
+
+// Reads the header once before it is parsed, for what the parser does not tell: a name that an
+// object has twice. The members are what boost::json::basic_parser calls.
+struct Names {
+  static constexpr std::size_t max_object_size = -1, max_array_size = -1, max_key_size = -1,
+                               max_string_size = -1;
+  using error_code = boost::system::error_code;
+  using text = boost::json::string_view;
+
+  std::vector<std::set<std::string>> open;  // one per object that has begun and not ended
+  std::string key;
+  std::optional<std::string> twice;
+
+  bool on_object_begin(error_code&) { return open.emplace_back(), true; }
+  bool on_object_end(std::size_t, error_code&) { return open.pop_back(), true; }
+  bool on_key_part(text part, std::size_t, error_code&) { return key.append(part), true; }
+  bool on_key(text part, std::size_t, error_code& error) {
+    key.append(part);
+    if (!open.back().insert(key).second) {
+      twice = key;
+      error = boost::json::error::extra_data;
+      return false;
+    }
+    key.clear();
+    return true;
+  }
+  bool on_document_begin(error_code&) { return true; }
+  bool on_document_end(error_code&) { return true; }
+  bool on_array_begin(error_code&) { return true; }
+  bool on_array_end(std::size_t, error_code&) { return true; }
+  bool on_string_part(text, std::size_t, error_code&) { return true; }
+  bool on_string(text, std::size_t, error_code&) { return true; }
+  bool on_number_part(text, error_code&) { return true; }
+  bool on_int64(std::int64_t, text, error_code&) { return true; }
+  bool on_uint64(std::uint64_t, text, error_code&) { return true; }
+  bool on_double(double, text, error_code&) { return true; }
+  bool on_bool(bool, error_code&) { return true; }
+  bool on_null(error_code&) { return true; }
+  bool on_comment_part(text, error_code&) { return true; }
+  bool on_comment(text, error_code&) { return true; }
+};
+
+boost::json::object parse_header(const std::string& text) {
+  boost::json::parse_options strict;
+  strict.max_depth = 4;
+  boost::system::error_code bad;
+  boost::json::basic_parser<Names> names(strict);
+  names.write_some(false, text.data(), text.size(), bad);
+  if (names.handler().twice) {
+    throw WeightsError("names '" + *names.handler().twice + "' twice in its header");
+  }
+  boost::json::value header = boost::json::parse(text, bad, {}, strict);
+  if (bad || !header.is_object()) throw WeightsError("has a header that is not a JSON object");
+  return std::move(header.get_object());
 }
 
 void sync(const std::filesystem::path& path) {
@@ -188,14 +245,10 @@ Weights Weights::load(const std::filesystem::path& file) try {
   in.read(text.data(), static_cast<std::streamsize>(length));
   if (!in) throw WeightsError("could not be read to the end of its header");
 
-  boost::system::error_code bad;
-  boost::json::parse_options strict;
-  strict.max_depth = 4;
-  const boost::json::value header = boost::json::parse(text, bad, {}, strict);
-  if (bad || !header.is_object()) throw WeightsError("has a header that is not a JSON object");
+  const boost::json::object header = parse_header(text);
   Weights result;
   std::vector<Entry> entries;
-  for (const auto& [key, value] : header.get_object()) {
+  for (const auto& [key, value] : header) {
     const std::string name(key);
     if (name != "__metadata__") {
       entries.push_back(parse_entry(name, value));
@@ -239,9 +292,7 @@ Weights Weights::load(const std::filesystem::path& file) try {
     if (!std::ranges::all_of(array.floats, [](float x) { return std::isfinite(x); })) {
       throw WeightsError("holds a NaN or an infinity in array '" + entry.name + "'");
     }
-    if (!result.arrays_.emplace(entry.name, std::move(array)).second) {
-      throw WeightsError("names array '" + entry.name + "' twice");
-    }
+    result.arrays_.emplace(entry.name, std::move(array));
   }
   return result;
 } catch (const WeightsError& error) {
