@@ -1,17 +1,14 @@
 #include "index/faiss_index.h"
 
-#include <faiss/impl/io.h>
-#include <faiss/index_io.h>
 #ifdef _OPENMP
 #include <omp.h>
 #endif
 
 #include <algorithm>
-#include <cassert>
-#include <cmath>
-#include <fstream>
 #include <stdexcept>
 #include <string>
+
+#include "index/index_file.h"
 
 namespace fovea::index {
 namespace {
@@ -43,7 +40,10 @@ ThreadWidth::~ThreadWidth() = default;
 
 std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::size_t k,
                                           const RowFilter& allow) const {
-  assert(query.size() == width());
+  if (query.size() != width()) {
+    throw std::invalid_argument("a query has " + std::to_string(query.size()) + " channels; " +
+                                std::to_string(width()) + " are right here");
+  }
   k = std::min(k, size());
   if (k == 0) return {};
   const ThreadWidth one(1);
@@ -61,19 +61,6 @@ std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::siz
   return found;
 }
 
-void FaissIndex::save(const std::filesystem::path& file) const {
-  // The rows stand before Faiss' own bytes: their number, then each.
-  try {
-    faiss::FileIOWriter writer(file.c_str());
-    const std::uint64_t n = rows_.size();
-    if (writer(&n, sizeof n, 1) != 1 ||
-        (n > 0 && writer(rows_.data(), sizeof(std::uint32_t), n) != n)) {
-      throw std::runtime_error("the rows could not be written");
-    }
-    faiss::write_index(index_.get(), &writer);
-  } catch (const std::exception& error) {
-    throw std::runtime_error(file.string() + " could not be written: " + error.what());
-  }
-}
+void FaissIndex::save(const std::filesystem::path& file) const { write_file(file, *index_, rows_); }
 
 }  // namespace fovea::index

@@ -1,7 +1,8 @@
 #include "index/live_index.h"
 
 #include <algorithm>
-#include <cassert>
+#include <stdexcept>
+#include <string>
 #include <unordered_set>
 
 namespace fovea::index {
@@ -10,13 +11,16 @@ namespace fovea::index {
 struct LiveIndex::State {
   std::unordered_set<std::uint32_t> out_of_main;  // rows of main: removed, or fresh now
   std::vector<std::uint32_t> fresh_rows;
-  std::vector<float> fresh_vectors;  // [fresh, width]
-  std::unique_ptr<const VectorIndex> fresh;
+  std::vector<float> fresh_vectors;          // [fresh, width]
+  std::unique_ptr<const VectorIndex> fresh;  // null when there are none
 };
 
 LiveIndex::LiveIndex(std::unique_ptr<const VectorIndex> main, std::size_t width)
     : width_(width), main_(std::move(main)), state_(std::make_shared<State>()) {
-  assert(!main_ || main_->width() == width);
+  if (main_ && main_->width() != width) {
+    throw std::invalid_argument("an index of " + std::to_string(main_->width()) +
+                                " channels cannot serve vectors of " + std::to_string(width));
+  }
   if (!main_) return;
   for (const std::uint32_t row : main_->rows()) {
     if (row >= in_main_.size()) in_main_.resize(row + std::size_t{1});
@@ -51,21 +55,27 @@ void drop(std::vector<std::uint32_t>& rows, std::vector<float>& vectors, std::si
 }  // namespace
 
 void LiveIndex::put(std::span<const std::uint32_t> rows, std::span<const float> vectors) {
-  assert(vectors.size() == rows.size() * width_);
+  if (vectors.size() != rows.size() * width_) {
+    throw std::invalid_argument(std::to_string(rows.size()) + " rows of " + std::to_string(width_) +
+                                " channels need another number of values than " +
+                                std::to_string(vectors.size()));
+  }
   replace(rows, vectors);
 }
 
 void LiveIndex::remove(std::span<const std::uint32_t> rows) { replace(rows, {}); }
 
 void LiveIndex::replace(std::span<const std::uint32_t> rows, std::span<const float> vectors) {
-  const std::lock_guard lock(mutex_);
+  if (rows.empty()) return;
+  const std::lock_guard writing(writing_);
+  const auto now = state();
   auto next = std::make_shared<State>();
-  next->out_of_main = state_->out_of_main;
+  next->out_of_main = now->out_of_main;
   for (const std::uint32_t row : rows) {
     if (row < in_main_.size() && in_main_[row]) next->out_of_main.insert(row);
   }
-  next->fresh_rows = state_->fresh_rows;
-  next->fresh_vectors = state_->fresh_vectors;
+  next->fresh_rows = now->fresh_rows;
+  next->fresh_vectors = now->fresh_vectors;
   drop(next->fresh_rows, next->fresh_vectors, width_, {rows.begin(), rows.end()});
   if (!vectors.empty()) {
     std::unordered_set<std::uint32_t> added;
@@ -76,8 +86,11 @@ void LiveIndex::replace(std::span<const std::uint32_t> rows, std::span<const flo
       next->fresh_vectors.insert(next->fresh_vectors.end(), vector.begin(), vector.end());
     }
   }
-  next->fresh = build_index(next->fresh_rows, next->fresh_vectors, width_,
-                            {.exact_items_max = next->fresh_rows.size()});
+  if (!next->fresh_rows.empty()) {
+    next->fresh = build_index(next->fresh_rows, next->fresh_vectors, width_,
+                              {.exact_items_max = next->fresh_rows.size()});
+  }
+  const std::lock_guard lock(mutex_);
   state_ = std::move(next);
 }
 
@@ -94,7 +107,7 @@ std::vector<Neighbour> LiveIndex::search(std::span<const float> query, std::size
     }
     found = main_->search(query, k, live);
   }
-  if (now->fresh && now->fresh->size() > 0) {
+  if (now->fresh) {
     const auto fresh = now->fresh->search(query, k, allow);
     const auto middle = static_cast<std::ptrdiff_t>(found.size());
     found.insert(found.end(), fresh.begin(), fresh.end());

@@ -19,7 +19,8 @@ class LiveIndex {
   /// `main` may be null: everything is fresh.
   LiveIndex(std::unique_ptr<const VectorIndex> main, std::size_t width);
 
-  /// Adds or replaces rows; `vectors` is [rows.size(), width]. Visible to the next search.
+  /// Adds or replaces rows; `vectors` is [rows.size(), width], finite; of a row given twice the
+  /// last counts. Visible to the next search. Costs a copy of all fresh vectors.
   void put(std::span<const std::uint32_t> rows, std::span<const float> vectors);
   void remove(std::span<const std::uint32_t> rows);
 
@@ -40,7 +41,8 @@ class LiveIndex {
   std::size_t width_;
   std::shared_ptr<const VectorIndex> main_;
   std::vector<bool> in_main_;  // by row
-  mutable std::mutex mutex_;   // guards the pointer swap and orders writers
+  std::mutex writing_;         // one writer at a time
+  mutable std::mutex mutex_;   // guards the pointer only, never held while anything is computed
   std::shared_ptr<const State> state_;
 };
 

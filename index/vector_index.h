@@ -19,15 +19,15 @@ struct Neighbour {
 };
 
 /// True for a row that may be returned. Called from the searching thread, possibly once per stored
-/// vector.
+/// vector; must not throw.
 using RowFilter = std::function<bool(std::uint32_t row)>;
 
 /// Immutable once built; search is thread-safe and uses the calling thread only.
 class VectorIndex {
  public:
   virtual ~VectorIndex() = default;
-  /// At most k rows, best first. `query` has width() finite floats. An empty `allow` allows every
-  /// row.
+  /// At most k rows, best first. `query` has width() finite floats, std::invalid_argument
+  /// otherwise. An empty `allow` allows every row.
   virtual std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
                                         const RowFilter& allow) const = 0;
   virtual std::size_t size() const = 0;
@@ -46,12 +46,14 @@ struct IndexOptions {
   std::uint64_t seed = 1;
 };
 
-/// `vectors` is [rows.size(), width], row-major, finite. Uses `threads` threads while it builds.
+/// `rows` are distinct; `vectors` is [rows.size(), width], row-major, finite. Uses `threads`
+/// threads while it builds. Throws std::invalid_argument where the sizes do not fit.
 std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
                                          std::span<const float> vectors, std::size_t width,
                                          const IndexOptions& options = {}, int threads = 1);
 
 /// Reads what save() wrote. Throws std::runtime_error naming the file and what is wrong with it.
+/// Notices damage, not forgery: a file from elsewhere is to be compared with a known hash first.
 std::unique_ptr<VectorIndex> load_index(const std::filesystem::path& file,
                                         const IndexOptions& options = {});
 
