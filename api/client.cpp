@@ -2,10 +2,13 @@
 #include "api/client.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 #include <thrift/TApplicationException.h>
 #include <thrift/protocol/TBinaryProtocol.h>
 #include <thrift/transport/TBufferTransports.h>
 #include <thrift/transport/TSocket.h>
+
+#include <mutex>
 
 namespace fovea::api {
 namespace {
@@ -17,6 +20,12 @@ using apache::thrift::transport::TTransport;
 
 std::shared_ptr<TTransport> make_transport(const HostPort& address,
                                            std::chrono::milliseconds timeout) {
+  // Thrift prints what it also throws.
+  static std::once_flag quiet;
+  std::call_once(quiet, [] {
+    apache::thrift::GlobalOutput.setOutputFunction(
+        [](const char* text) { spdlog::debug("thrift client: {}", text); });
+  });
   auto socket = std::make_shared<TSocket>(address.host, address.port);
   const int timeout_ms = static_cast<int>(timeout.count());
   socket->setConnTimeout(timeout_ms);
@@ -43,7 +52,8 @@ Client::~Client() = default;
 
 std::string Client::explain(const std::exception& error) const {
   if (const auto* invalid = dynamic_cast<const InvalidRequest*>(&error)) {
-    return fmt::format("{}: {}", invalid->field, invalid->message);
+    const bool named = invalid->message.find(invalid->field) != std::string::npos;
+    return named ? invalid->message : fmt::format("{}: {}", invalid->field, invalid->message);
   }
   if (const auto* overloaded = dynamic_cast<const Overloaded*>(&error)) {
     return fmt::format("{}; try again in {} ms", overloaded->message, overloaded->retry_after_ms);

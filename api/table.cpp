@@ -44,8 +44,8 @@ std::string describe(const Attention& behaviour, const std::map<std::string, std
 std::vector<std::pair<std::string, double>> largest_parts(const Explanation& explanation) {
   std::vector<std::pair<std::string, double>> parts(explanation.parts.begin(),
                                                     explanation.parts.end());
-  std::stable_sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) {
-    return std::abs(a.second) > std::abs(b.second);
+  std::sort(parts.begin(), parts.end(), [](const auto& a, const auto& b) {
+    return std::pair(-std::abs(a.second), a.first) < std::pair(-std::abs(b.second), b.first);
   });
   if (parts.size() > kPartsShown) parts.resize(kPartsShown);
   return parts;

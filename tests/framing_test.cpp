@@ -93,7 +93,7 @@ TEST(Framing, AnEmptyFrameIsRefused) {
 }
 
 TEST(Framing, MessagesWithoutFramesAreToldToUseFrames) {
-  for (const std::string& bytes : {"\x80\x01", "\x82\x21"}) {
+  for (const auto& bytes : {std::string("\x80\x01"), std::string("\x82\x21")}) {
     const auto parsed = parse_frame(std::vector<std::uint8_t>(bytes.begin(), bytes.end()), kMax);
     EXPECT_THAT(std::get<BadFrame>(parsed).reason, HasSubstr("framed transport"));
   }
