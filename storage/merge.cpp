@@ -10,33 +10,32 @@
 namespace fovea::storage {
 namespace {
 
-bool newer(const PackedEvent& a, const PackedEvent& b) { return a.time_ms > b.time_ms; }
+/// Puts what arrived earlier behind what arrived later, and both by time. False: not a history.
+bool take_in(std::vector<PackedEvent>& later, std::string_view earlier, std::size_t events_max) {
+  const auto events = unpack_events(earlier);
+  if (!events) return false;
+  std::vector<PackedEvent> all;
+  all.reserve(later.size() + events->size());
+  // Stable, `later` first: equal times stay in order of arrival.
+  std::merge(later.begin(), later.end(), events->begin(), events->end(), std::back_inserter(all),
+             [](const PackedEvent& a, const PackedEvent& b) { return a.time_ms > b.time_ms; });
+  all.resize(std::min(all.size(), events_max));
+  later.swap(all);
+  return true;
+}
 
 /// `operands` is oldest first, as RocksDB gives them; `existing` may be null.
 template <typename Operands>
 bool fold_history(const Operands& operands, const rocksdb::Slice* existing, std::size_t events_max,
                   std::string* folded) {
-  std::vector<PackedEvent> arrived;
+  std::vector<PackedEvent> history;
   for (auto operand = operands.rbegin(); operand != operands.rend(); ++operand) {
-    const auto events = unpack_events(operand->ToStringView());
-    if (!events) return false;
-    arrived.insert(arrived.end(), events->begin(), events->end());
+    if (!take_in(history, operand->ToStringView(), events_max)) return false;
   }
-  // Stable, and the newest arrival stands first: equal times stay in that order.
-  std::stable_sort(arrived.begin(), arrived.end(), newer);
-  std::vector<PackedEvent> kept;
-  if (existing != nullptr) {
-    auto stored = unpack_events(existing->ToStringView());
-    if (!stored) return false;
-    kept.swap(*stored);
-  }
-  std::vector<PackedEvent> all;
-  all.reserve(arrived.size() + kept.size());
-  std::merge(arrived.begin(), arrived.end(), kept.begin(), kept.end(), std::back_inserter(all),
-             newer);
+  if (existing != nullptr && !take_in(history, existing->ToStringView(), events_max)) return false;
   folded->clear();
-  folded->reserve(std::min(all.size(), events_max) * kPackedEventBytes);
-  for (std::size_t i = 0; i < std::min(all.size(), events_max); ++i) pack_event(all[i], *folded);
+  folded->reserve(history.size() * kPackedEventBytes);
+  for (const PackedEvent& event : history) pack_event(event, *folded);
   return true;
 }
 

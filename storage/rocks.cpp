@@ -99,6 +99,7 @@ rocksdb::Options Rocks::rocks_options(const DbOptions& options) const {
   // the keys at the ends of files that are gone, a deleted user's among them. It also tells a
   // reader, by CURRENT's content, that nothing changed while it opened.
   rocks.max_manifest_file_size = 0;
+  rocks.max_bgerror_resume_count = 0;  // write() takes nothing after a failure
   rocks.info_log = std::make_shared<NoLog>();
   rocks.stats_dump_period_sec = 0;
   rocks.stats_persist_period_sec = 0;
