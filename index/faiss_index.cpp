@@ -1,14 +1,17 @@
 #include "index/faiss_index.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 #include <algorithm>
 #include <stdexcept>
 #include <string>
 
 #include "index/index_file.h"
+
+// Of the OpenMP runtime that Faiss brings, declared here because omp.h comes only with compilers of
+// OpenMP: our own sources need none.
+extern "C" {
+int omp_get_max_threads();
+void omp_set_num_threads(int threads);
+}
 
 namespace fovea::index {
 namespace {
@@ -28,15 +31,10 @@ class Allowed : public faiss::IDSelector {
 
 }  // namespace
 
-#ifdef _OPENMP
 ThreadWidth::ThreadWidth(int threads) : before_(omp_get_max_threads()) {
   omp_set_num_threads(threads);
 }
 ThreadWidth::~ThreadWidth() { omp_set_num_threads(before_); }
-#else
-ThreadWidth::ThreadWidth(int) : before_(1) {}
-ThreadWidth::~ThreadWidth() = default;
-#endif
 
 std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::size_t k,
                                           const RowFilter& allow) const {

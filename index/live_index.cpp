@@ -1,6 +1,8 @@
 #include "index/live_index.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 #include <unordered_set>
@@ -109,11 +111,12 @@ std::vector<Neighbour> LiveIndex::search(std::span<const float> query, std::size
   }
   if (now->fresh) {
     const auto fresh = now->fresh->search(query, k, allow);
-    const auto middle = static_cast<std::ptrdiff_t>(found.size());
-    found.insert(found.end(), fresh.begin(), fresh.end());
-    std::inplace_merge(found.begin(), found.begin() + middle, found.end(),
-                       [](const Neighbour& a, const Neighbour& b) { return a.score > b.score; });
-    found.resize(std::min(found.size(), k));
+    std::vector<Neighbour> merged;
+    merged.reserve(found.size() + fresh.size());
+    std::ranges::merge(found, fresh, std::back_inserter(merged), std::ranges::greater{},
+                       &Neighbour::score, &Neighbour::score);
+    merged.resize(std::min(merged.size(), k));
+    return merged;
   }
   return found;
 }

@@ -63,10 +63,8 @@ std::vector<Neighbour> nearest(const Vectors& vectors, std::span<const float> qu
 std::unique_ptr<VectorIndex> exact(const Vectors& v) {
   return build_index(v.rows, v.values, v.width);
 }
-std::unique_ptr<VectorIndex> approximate(const Vectors& v, IndexOptions options = {},
-                                         int threads = 2) {
-  options.exact_items_max = 0;
-  return build_index(v.rows, v.values, v.width, options, threads);
+std::unique_ptr<VectorIndex> approximate(const Vectors& v) {
+  return build_index(v.rows, v.values, v.width, {.exact_items_max = 0});
 }
 
 void expect_same(const std::vector<Neighbour>& got, const std::vector<Neighbour>& expected) {
@@ -122,7 +120,7 @@ TEST(ApproximateIndex, FindsNearlyAllOfTheNearestHundred) {
   const Vectors queries = clustered(50, 32, 400, 3);
   IndexOptions options;
   options.exact_items_max = 39'999;
-  const auto index = build_index(data.rows, data.values, data.width, options, 2);
+  const auto index = build_index(data.rows, data.values, data.width, options);
   ASSERT_EQ(index->kind(), "ivf-sq8");
   EXPECT_EQ(index->size(), 40'000U);
   const double found = recall(*index, data, queries, 100);
@@ -158,7 +156,7 @@ TEST(ApproximateIndex, ReturnsOnlyAllowedRows) {
 
 TEST(ApproximateIndex, IsTheSameForTheSameSeed) {
   const Vectors data = clustered(3000, 16, 30, 5);
-  const auto a = approximate(data, {}, 1), b = approximate(data, {}, 1);
+  const auto a = approximate(data), b = approximate(data);
   for (std::size_t q = 0; q < 20; ++q) {
     const auto x = a->search(data.at(q), 20, {}), y = b->search(data.at(q), 20, {});
     ASSERT_EQ(x.size(), y.size());
