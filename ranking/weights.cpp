@@ -80,19 +80,22 @@ Entry parse_entry(const std::string& name, const boost::json::value& value) {
 // Reads the header once before it is parsed, for what the parser does not tell: a name that an
 // object has twice. The members are what boost::json::basic_parser calls.
 struct Names {
-  static constexpr std::size_t max_object_size = -1, max_array_size = -1, max_key_size = -1,
-                               max_string_size = -1;
-  using error_code = boost::system::error_code;
-  using text = boost::json::string_view;
+  using Error = boost::system::error_code;
+  using Text = boost::json::string_view;
+  // NOLINTBEGIN(readability-identifier-naming): the parser asks for these names. No limits here:
+  // the header's length is one.
+  static constexpr std::size_t max_object_size = -1, max_array_size = -1;
+  static constexpr std::size_t max_key_size = -1, max_string_size = -1;
+  // NOLINTEND(readability-identifier-naming)
 
   std::vector<std::set<std::string>> open;  // one per object that has begun and not ended
   std::string key;
   std::optional<std::string> twice;
 
-  bool on_object_begin(error_code&) { return open.emplace_back(), true; }
-  bool on_object_end(std::size_t, error_code&) { return open.pop_back(), true; }
-  bool on_key_part(text part, std::size_t, error_code&) { return key.append(part), true; }
-  bool on_key(text part, std::size_t, error_code& error) {
+  bool on_object_begin(Error&) { return open.emplace_back(), true; }
+  bool on_object_end(std::size_t, Error&) { return open.pop_back(), true; }
+  bool on_key_part(Text part, std::size_t, Error&) { return key.append(part), true; }
+  bool on_key(Text part, std::size_t, Error& error) {
     key.append(part);
     if (!open.back().insert(key).second) {
       twice = key;
@@ -102,20 +105,20 @@ struct Names {
     key.clear();
     return true;
   }
-  bool on_document_begin(error_code&) { return true; }
-  bool on_document_end(error_code&) { return true; }
-  bool on_array_begin(error_code&) { return true; }
-  bool on_array_end(std::size_t, error_code&) { return true; }
-  bool on_string_part(text, std::size_t, error_code&) { return true; }
-  bool on_string(text, std::size_t, error_code&) { return true; }
-  bool on_number_part(text, error_code&) { return true; }
-  bool on_int64(std::int64_t, text, error_code&) { return true; }
-  bool on_uint64(std::uint64_t, text, error_code&) { return true; }
-  bool on_double(double, text, error_code&) { return true; }
-  bool on_bool(bool, error_code&) { return true; }
-  bool on_null(error_code&) { return true; }
-  bool on_comment_part(text, error_code&) { return true; }
-  bool on_comment(text, error_code&) { return true; }
+  bool on_document_begin(Error&) { return true; }
+  bool on_document_end(Error&) { return true; }
+  bool on_array_begin(Error&) { return true; }
+  bool on_array_end(std::size_t, Error&) { return true; }
+  bool on_string_part(Text, std::size_t, Error&) { return true; }
+  bool on_string(Text, std::size_t, Error&) { return true; }
+  bool on_number_part(Text, Error&) { return true; }
+  bool on_int64(std::int64_t, Text, Error&) { return true; }
+  bool on_uint64(std::uint64_t, Text, Error&) { return true; }
+  bool on_double(double, Text, Error&) { return true; }
+  bool on_bool(bool, Error&) { return true; }
+  bool on_null(Error&) { return true; }
+  bool on_comment_part(Text, Error&) { return true; }
+  bool on_comment(Text, Error&) { return true; }
 };
 
 boost::json::object parse_header(const std::string& text) {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
+#include <optional>
 #include <sstream>
 
 namespace fovea::ranking {
@@ -130,15 +131,15 @@ TEST_F(WeightsFile, IsRefusedWhereverItIsCut) {
 
 // Whether the reader of every array gets `good`'s values or a refusal.
 bool same_or_refused(const Weights& weights, const Weights& good) {
-  try {
-    if (!std::ranges::equal(weights.floats("a", {3, 2}), good.floats("a"))) return false;
-  } catch (const WeightsError&) {
-  }
-  try {
-    if (!std::ranges::equal(weights.ids("rows"), good.ids("rows"))) return false;
-  } catch (const WeightsError&) {
-  }
-  return true;
+  const auto same = [](auto&& read, const auto& expected) {
+    try {
+      return std::ranges::equal(read(), expected);
+    } catch (const WeightsError&) {
+      return true;
+    }
+  };
+  return same([&] { return weights.floats("a", {3, 2}); }, good.floats("a")) &&
+         same([&] { return weights.ids("rows"); }, good.ids("rows"));
 }
 
 // A changed byte of the data looks like other data: that is for a checksum over the file to see.
@@ -161,13 +162,15 @@ TEST_F(WeightsFile, GivesNoOtherArraysForAnyChangedByteOfItsHeader) {
       std::string changed = whole;
       changed[at] = other;
       write(changed);
+      std::optional<Weights> weights;
       try {
-        const Weights weights = Weights::load(file_);
-        ++read_on;
-        ASSERT_GE(at, sizeof length) << "a changed header length was accepted";
-        ASSERT_TRUE(same_or_refused(weights, good)) << changed.substr(sizeof length, length);
+        weights = Weights::load(file_);
       } catch (const WeightsError&) {
+        continue;
       }
+      ++read_on;
+      ASSERT_GE(at, sizeof length) << "a changed header length was accepted";
+      ASSERT_TRUE(same_or_refused(*weights, good)) << changed.substr(sizeof length, length);
     }
   }
   EXPECT_GT(read_on, 0U) << "the name of an array can change and the file still be one";
