@@ -5,9 +5,13 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
+#include <functional>
 #include <map>
 #include <optional>
 #include <stdexcept>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "api/table.h"
@@ -16,10 +20,23 @@ namespace fovea::api {
 namespace {
 
 constexpr std::int32_t kShown = 10;
-constexpr std::int32_t kCompared =
-    100;  // positions before, so that a rise from far below is seen as one
-constexpr std::int32_t kRecent = 6;
+constexpr std::int32_t kCompared = 1000;  // positions known of the list before; the most there are
+constexpr std::size_t kRecent = 6;
+constexpr std::int32_t kHistory = 1000;  // the most that can be asked for
 constexpr std::size_t kAttentionShown = 4;
+
+/// Where the text's first sentence ends: a full stop after a bracket or a word that is no
+/// abbreviation ("Dr. No").
+std::size_t title_end(std::string_view text) {
+  constexpr std::size_t kAbbreviation = 3;
+  for (std::size_t end = text.find(". "); end != std::string_view::npos;
+       end = text.find(". ", end + 1)) {
+    const std::size_t word = text.find_last_of(" .", end - 1);
+    const std::size_t length = end - (word == std::string_view::npos ? 0 : word + 1);
+    if (end > 0 && (text[end - 1] == ')' || length > kAbbreviation)) return end;
+  }
+  return std::string_view::npos;
+}
 
 /// Text of items by id, asked for once.
 class Titles {
@@ -34,17 +51,17 @@ class Titles {
   /// The text's first sentence; the id where there is no text.
   std::string title(const std::string& item_id) const {
     const std::string& text = text_of(item_id);
-    return text.empty() ? item_id : text.substr(0, text.find(". "));
+    return text.empty() ? item_id : text.substr(0, title_end(text));
   }
   /// What follows the first sentence.
   std::string rest(const std::string& item_id) const {
     const std::string& text = text_of(item_id);
-    const std::size_t end = text.find(". ");
+    const std::size_t end = title_end(text);
     return end == std::string::npos ? std::string() : text.substr(end + 2);
   }
-  /// Both, in columns.
-  std::string columns(const std::string& item_id) const {
-    return fmt::format("{:<42}  {}", cut(title(item_id), 42), cut(rest(item_id), 42));
+  /// Both, in 42 + `rest_columns` columns.
+  std::string columns(const std::string& item_id, std::size_t rest_columns) const {
+    return fmt::format("{:<40}  {}", cut(title(item_id), 40), cut(rest(item_id), rest_columns));
   }
 
  private:
@@ -97,11 +114,13 @@ Event usual_behaviour(const std::string& user_id, const std::vector<Event>& hist
   return usual;
 }
 
-/// Of `items`, the one after which most of the first ten come from below.
+/// Of `items`, the one after which about half of the first ten come from below, so that old and new
+/// taste are seen side by side, and of several the one that brings them from furthest.
 std::string most_moving(Client& client, const Event& usual, const std::vector<std::string>& before,
                         std::span<const std::string> items) {
   std::string best;
-  std::size_t best_rose = 0;
+  constexpr std::size_t kHalf = kShown / 2 + 1;
+  std::pair<std::size_t, std::size_t> most{0, 0};
   for (const std::string& item : items) {
     Event event = usual;
     event.__set_item_id(item);
@@ -110,15 +129,39 @@ std::string most_moving(Client& client, const Event& usual, const std::vector<st
     RankResponse response;
     client->rank(response, request);
     std::size_t rose = 0;
+    std::size_t places = 0;
     for (const std::string& id : ids(response)) {
-      const auto was = place(before, id);
-      if (was && *was >= kShown) ++rose;
+      const std::size_t was = place(before, id).value_or(kCompared);
+      if (was < kShown) continue;
+      ++rose;
+      places += was;
     }
-    if (!best.empty() && rose <= best_rose) continue;
+    const std::size_t off = rose > kHalf ? rose - kHalf : kHalf - rose;
+    const std::pair<std::size_t, std::size_t> risen{kShown - off, places};
+    if (!best.empty() && risen <= most) continue;
     best = item;
-    best_rose = rose;
+    most = risen;
   }
   return best;
+}
+
+/// The score and its parts, heaviest first, in lines of at most 78 columns.
+std::string score(const RankedItem& item) {
+  std::vector<std::pair<std::string, double>> parts(item.explanation.parts.begin(),
+                                                    item.explanation.parts.end());
+  std::ranges::stable_sort(parts, std::greater<>(),
+                           [](const auto& part) { return std::abs(part.second); });
+  std::string text;
+  std::string line = fmt::format("  score {:.2f} =", item.score);
+  for (const auto& [name, value] : parts) {
+    const std::string part = fmt::format(" {} {:+.2f}", name, value);
+    if (line.size() + part.size() > 78) {
+      text += line + '\n';
+      line = std::string(8, ' ');
+    }
+    line += part;
+  }
+  return text + line + '\n';
 }
 
 void print_why(std::ostream& out, const RankedItem& item, std::size_t now,
@@ -128,15 +171,11 @@ void print_why(std::ostream& out, const RankedItem& item, std::size_t now,
       was ? fmt::format("it was at {}", *was + 1) : fmt::format("it was below {}", kCompared));
   for (std::size_t i = 0; i < std::min(kAttentionShown, item.explanation.attention.size()); ++i) {
     const Attention& attention = item.explanation.attention[i];
-    out << fmt::format("  {:>3.0f} % of the attention on  {:<42}  {}\n", 100 * attention.weight,
-                       cut(titles.title(attention.item_id), 42),
+    out << fmt::format("  {:>3.0f} % of the attention on  {:<40}  {}\n", 100 * attention.weight,
+                       cut(titles.title(attention.item_id), 40),
                        attention.item_id == newest.item_id ? "just now" : date(attention.time_ms));
   }
-  std::string parts;
-  for (const auto& [name, value] : item.explanation.parts) {
-    parts += fmt::format("{}{} {:+.2f}", parts.empty() ? "" : ", ", name, value);
-  }
-  out << fmt::format("  score {:.2f} = {}\n", item.score, parts);
+  out << score(item);
   if (item.explanation.__isset.rank_without_top_event) {
     out << fmt::format("  without the behaviour attended to most it would stand at {}\n",
                        item.explanation.rank_without_top_event + 1);
@@ -149,7 +188,7 @@ void show_visit(std::ostream& out, Client& client, const std::string& user_id,
                 std::span<const std::string> items) {
   Titles titles(client);
   std::vector<Event> history;
-  client->getHistory(history, user_id, kRecent);
+  client->getHistory(history, user_id, kHistory);
   if (history.empty()) throw std::runtime_error(fmt::format("{} has no behaviours", user_id));
   RankResponse response;
   client->rank(response, request_for(user_id, kCompared));
@@ -161,19 +200,20 @@ void show_visit(std::ostream& out, Client& client, const std::string& user_id,
       unseen.push_back(item);
     }
   }
-  std::vector<std::string> named = before;
-  for (const Event& event : history) named.push_back(event.item_id);
-  named.insert(named.end(), unseen.begin(), unseen.end());
+  std::vector<std::string> named(
+      before.begin(), before.begin() + std::min<std::ptrdiff_t>(kShown, std::ssize(before)));
+  const std::span recent = std::span(history).first(std::min(kRecent, history.size()));
+  for (const Event& event : recent) named.push_back(event.item_id);
   titles.fetch(named);
 
   out << fmt::format("\n{} lately:\n", user_id);
-  for (const Event& event : history) {
-    out << fmt::format("  {}  {:<9} {}\n", date(event.time_ms), cut(event.action, 9),
-                       titles.columns(event.item_id));
+  for (const Event& event : recent) {
+    out << fmt::format("  {}  {:<8}  {}\n", date(event.time_ms), cut(event.action, 8),
+                       titles.columns(event.item_id, 15));
   }
   out << fmt::format("\n{}'s list:\n", user_id);
   for (std::size_t i = 0; i < std::min<std::size_t>(kShown, before.size()); ++i) {
-    out << fmt::format("  {:>2}  {}\n", i + 1, titles.columns(before[i]));
+    out << fmt::format("  {:>2}  {}\n", i + 1, titles.columns(before[i], 30));
   }
   if (unseen.empty()) return;
 
@@ -188,6 +228,7 @@ void show_visit(std::ostream& out, Client& client, const std::string& user_id,
   client->rank(response, request);
   const std::vector<std::string> after = ids(response);
   named = after;
+  named.push_back(event.item_id);
   for (const RankedItem& item : response.items) {
     for (const Attention& attention : item.explanation.attention)
       named.push_back(attention.item_id);
@@ -195,7 +236,7 @@ void show_visit(std::ostream& out, Client& client, const std::string& user_id,
   titles.fetch(named);
 
   out << fmt::format("\nNow {} records one more \"{}\" (durable after {:.1f} ms):\n      {}\n",
-                     user_id, event.action, durable.count(), titles.columns(event.item_id));
+                     user_id, event.action, durable.count(), titles.columns(event.item_id, 30));
   out << fmt::format("\n{}'s list at once afterwards:\n  now  was\n", user_id);
   std::size_t risen = 0;  // the item of the new list that came from furthest below
   std::size_t most = 0;
@@ -203,7 +244,7 @@ void show_visit(std::ostream& out, Client& client, const std::string& user_id,
     const auto was = place(before, after[i]);
     out << fmt::format("  {:>3}  {:>4}  {}\n", i + 1,
                        was ? std::to_string(*was + 1) : fmt::format(">{}", kCompared),
-                       titles.columns(after[i]));
+                       titles.columns(after[i], 24));
     const std::size_t from = was.value_or(kCompared);
     if (from > i && from - i > most) {
       most = from - i;

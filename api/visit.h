@@ -10,7 +10,7 @@
 
 namespace fovea::api {
 
-/// Shows it in lines of at most 100 columns. Records one behaviour: of `items`, the one that moves
+/// Shows it in lines of about 80 columns. Records one behaviour: of `items`, the one that moves
 /// the user's list most, which is found out by asking with it as a session first. Throws what calls
 /// throw.
 void show_visit(std::ostream& out, Client& client, const std::string& user_id,

@@ -13,9 +13,9 @@
 namespace fovea::engine {
 
 struct SyntheticOptions {
-  std::size_t users = 2000;
-  std::size_t items = 1500;
-  std::size_t events_per_user = 40;  ///< Mean; the number varies by user.
+  std::size_t users = 1500;
+  std::size_t items = 1200;
+  std::size_t events_per_user = 30;  ///< Mean; the number varies by user.
   std::uint64_t seed = 1;
   std::int64_t end_ms = 1'760'000'000'000;  ///< Time of the newest behaviour at the latest.
 };

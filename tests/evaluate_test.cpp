@@ -34,6 +34,7 @@ void learn(const fs::path& directory, Split split) {
   LearnOptions options;
   options.split = split;
   options.train.width = 32;
+  options.train.threads = 1;  // tests run side by side
   options.train.epochs_max = 12;
   engine::learn(directory, options, {});
 }

@@ -45,6 +45,7 @@ class Learning : public testing::Test {
     LearnOptions options;
     options.split = split;
     options.train.width = 16;
+    options.train.threads = 1;  // tests run side by side
     options.train.epochs_max = 2;
     options.train.ranker_epochs_max = 2;
     stages_.clear();

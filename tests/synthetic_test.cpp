@@ -65,7 +65,8 @@ std::map<std::string, Item> Shop::items_;
 std::vector<History> Shop::histories_;
 
 TEST(Synthetic, GivesTheSameBytesOnEveryMachine) {
-  EXPECT_EQ(fingerprint({.users = 50, .items = 200}), 16444474528699346205ULL);
+  EXPECT_EQ(fingerprint({.users = 50, .items = 200, .events_per_user = 40}),
+            16444474528699346205ULL);
 }
 
 TEST(Synthetic, AnotherSeedGivesAnotherShop) {
@@ -85,7 +86,8 @@ TEST_F(Shop, HasAsManyItemsUsersAndEventsAsAsked) {
   EXPECT_EQ(histories_.size(), SyntheticOptions{}.users);
   std::size_t events = 0;
   for (const History& history : histories_) events += history.size();
-  EXPECT_NEAR(static_cast<double>(events) / static_cast<double>(histories_.size()), 40, 2);
+  EXPECT_NEAR(static_cast<double>(events) / static_cast<double>(histories_.size()),
+              static_cast<double>(SyntheticOptions{}.events_per_user), 2);
 }
 
 TEST_F(Shop, ItemsAndEventsAreValidAndEveryEventNamesAnItem) {
