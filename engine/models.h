@@ -1,12 +1,14 @@
-// Model versions on disk: DATA/versions/<version>/ and the file DATA/versions/CURRENT that names the one to serve.
-// Owns the files, their checks and the atomic publish; learns nothing and ranks nothing.
+// Model versions on disk: DATA/versions/<version>/ and the file DATA/versions/CURRENT that names
+// the one to serve. Owns the files, their checks and the atomic publish; learns nothing and ranks
+// nothing.
 //
 // A version's folder holds
-//   card.json           what it is (VersionCard) and the size and SHA-256 of every other file
-//   model.safetensors   text space, text vectors, popularity, and encoder, ranker, transitions, item vectors if learned
+//   card.json           what it is (VersionCard), and size and SHA-256 of every other file
+//   model.safetensors   text space, text vectors, popularity; where something was learned also
+//                       encoder, ranker, transitions and item vectors
 //   items.faiss         index over item vectors, if learned
 //   texts.faiss         index over text vectors
-// CURRENT holds one line: "<version> <SHA-256 of card.json>". So every byte of a version is covered.
+// CURRENT holds one line, "<version> <SHA-256 of card.json>", so that every byte is covered.
 #pragma once
 
 #include <cstdint>
@@ -26,7 +28,8 @@
 
 namespace fovea::engine {
 
-/// A version's files are missing, truncated, changed or of another format; the message names the file.
+/// A version's files are missing, truncated, changed or of another format; the message names the
+/// file.
 struct VersionError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -35,10 +38,11 @@ struct VersionCard {
   std::string version;  ///< Sorts by time: UTC yyyymmddThhmmss.mmmZ.
   Split split = Split::kNone;
   std::uint64_t seed = 0;
-  std::size_t items = 0;       ///< V: rows the arrays cover, present in the catalogue or not.
+  std::size_t items = 0;  ///< V: rows the arrays cover, present in the catalogue or not.
   std::size_t users = 0;
   std::size_t behaviours = 0;  ///< In the training part of the split.
-  std::uint64_t catalog_revision = 0;  ///< Items put later are not in the arrays and are encoded when loaded.
+  std::uint64_t catalog_revision =
+      0;  ///< Items put later are not in the arrays and are encoded when loaded.
   std::int64_t trained_ms = 0;
   std::map<std::string, double> metrics;  ///< Validation metrics by name.
   std::string fovea_version;
@@ -48,10 +52,10 @@ struct VersionCard {
 struct Version {
   VersionCard card;
   ranking::TextSpace text_space;
-  std::vector<float> texts;           ///< [V, K], zeros where an item has no text or is absent.
-  std::vector<float> log_popularity;  ///< [V], log(1 + training behaviours).
+  std::vector<float> texts;             ///< [V, K], zeros where an item has no text or is absent.
+  std::vector<float> log_popularity;    ///< [V], log(1 + training behaviours).
   std::optional<ranking::Model> model;  ///< Absent: too few behaviours to learn from.
-  std::vector<float> vectors;         ///< [V, D], empty without a model.
+  std::vector<float> vectors;           ///< [V, D], empty without a model.
   std::unique_ptr<const index::VectorIndex> item_index;  ///< Null without a model.
   std::unique_ptr<const index::VectorIndex> text_index;
 };
@@ -61,16 +65,21 @@ class Versions {
  public:
   explicit Versions(const std::filesystem::path& data_directory);
 
-  /// What CURRENT names; absent: nothing was published. Throws VersionError when CURRENT cannot be read.
+  /// What CURRENT names; absent: nothing was published. Throws VersionError when CURRENT cannot be
+  /// read.
   std::optional<std::string> current() const;
+  /// Loads what CURRENT names; another version cannot be checked whole and is refused.
+  /// Throws VersionError.
   Version load(std::string_view version) const;
 
-  /// Writes a folder under a temporary name, syncs it, renames it, then replaces CURRENT: a reader sees the old
-  /// version or the new one. Deletes the oldest beyond `kept`, never the current one. Returns the version's name.
+  /// Writes a folder under a temporary name, syncs it, renames it, then replaces CURRENT: a reader
+  /// sees the old version or the new one. Deletes the oldest beyond `kept`, never the current one.
+  /// Returns the version's name.
   std::string publish(Version version, std::size_t kept) const;
 
-  /// Held by whoever trains, so that two trainings cannot publish over each other. Released by the destructor,
-  /// and by the kernel when the process dies. Throws Unavailable when another process holds it.
+  /// Held by whoever trains, so that two trainings cannot publish over each other. Released by the
+  /// destructor, and by the kernel when the process dies. Throws Unavailable when another process
+  /// holds it.
   class TrainingLock {
    public:
     ~TrainingLock();
