@@ -217,7 +217,7 @@ std::size_t Db::record(std::span<const NewEvent> events) {
   if (recorded == 0) return 0;
 
   rocksdb::WriteBatch batch;
-  rows.add_to(batch, /*present=*/false);
+  if (new_items) rows.add_to(batch, /*present=*/false);
   recording.add_to(batch);
   state_->rocks->write(batch, Durability::kSynced);
   state_->history_state.users += recording.new_users();
