@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
+#include <chrono>
 #include <filesystem>
 #include <thread>
 
@@ -138,6 +138,22 @@ TEST_F(DeleteUser, LeavesNoTraceBesideReadersAndWriters) {
     EXPECT_THAT(files_with_marker(directory_.path()), IsEmpty()) << round;
   }
   stop = true;
+}
+
+// A scan that began before holds the files it reads; the deletion has to outwait it.
+TEST_F(DeleteUser, LeavesNoTraceForAScanThatIsUnderWay) {
+  act(*db_, user_, 0, 4, kMarker);
+  reopen();
+  std::atomic<bool> scanning{false};
+  const std::jthread scan([&] {
+    db_->history().for_each_user([&](std::string_view, std::span<const Event>) {
+      scanning = true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    });
+  });
+  while (!scanning) std::this_thread::yield();
+  db_->delete_user(user_);
+  expect_no_trace();
 }
 
 TEST_F(DeleteUser, ForgetsEventIdsSoThatTheUserCanComeBack) {

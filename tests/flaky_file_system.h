@@ -6,12 +6,14 @@
 #include <rocksdb/file_system.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace fovea::storage {
@@ -28,6 +30,9 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
     fault_ = fault;
     writes_left_ = writes;
   }
+
+  /// Every sync takes this long, as on a disk, so that threads meet in the middle of a write.
+  void slow_syncs(std::chrono::microseconds each) { sync_us_ = each.count(); }
 
   /// From here on nothing reaches the disk: closing a store is then like losing its machine.
   void cut_power() {
@@ -116,6 +121,9 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
     using rocksdb::FSWritableFileOwnerWrapper::PositionedAppend;
     rocksdb::IOStatus Sync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
       const auto fault = system_.spend();
+      if (system_.sync_us_ > 0) {
+        std::this_thread::sleep_for(std::chrono::microseconds(system_.sync_us_));
+      }
       if (fault.ok()) system_.note_synced(name_, written_);
       return fault;
     }
@@ -155,6 +163,7 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
   std::atomic<std::int64_t> writes_left_{INT64_MAX};
   std::atomic<Fault> fault_{Fault::kBroken};
   std::atomic<bool> power_{true};
+  std::atomic<std::int64_t> sync_us_{0};
   std::mutex mutex_;
   std::map<std::string, std::uint64_t> synced_;  // bytes that survive a loss of power
 };

@@ -116,6 +116,17 @@ TEST(Record, RecordingAFileTwiceChangesNothingWhenHistoriesOverflow) {
   EXPECT_EQ(items_of(*db, "v"), v);
 }
 
+TEST(Record, ForgetsTheIdOfAnEventThatLeftTheHistory) {
+  const StoreDirectory directory;
+  const auto db = directory.open({.history_events_max = 2});
+  EXPECT_EQ(record(*db, with_id(view("u", "a", 1), "e1")), 1U);
+  EXPECT_EQ(record(*db, with_id(view("u", "b", 2), "e2")), 1U);
+  EXPECT_EQ(record(*db, with_id(view("u", "c", 3), "e3")), 1U);
+  EXPECT_EQ(record(*db, with_id(view("u", "b", 4), "e2")), 0U);
+  EXPECT_EQ(record(*db, with_id(view("u", "d", 4), "e1")), 1U) << "its details were kept for ever";
+  EXPECT_EQ(db->history().read_detailed("u", 9).at(0).event_id, "e1");
+}
+
 TEST(Record, ReturnsTheIdsOfEvents) {
   const StoreDirectory directory;
   const auto db = directory.open();

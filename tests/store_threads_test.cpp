@@ -1,7 +1,9 @@
 // Claim: any calls may run at once: nothing is lost, counted twice or seen half-written.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <set>
 #include <thread>
 
@@ -13,6 +15,7 @@ namespace fovea::storage {
 namespace {
 
 constexpr int kThreads = 4;
+constexpr std::chrono::microseconds kSync{300};
 
 template <typename Work>
 void in_threads(const Work& work) {
@@ -23,6 +26,7 @@ void in_threads(const Work& work) {
 TEST(StoreThreads, AnEventIdRecordedByAllIsKeptOnce) {
   const StoreDirectory directory;
   FlakyDisk disk;
+  disk.files->slow_syncs(kSync);
   const auto db = directory.open({.env = disk.env.get()});
   std::atomic<std::size_t> fresh{0};
   constexpr int kEvents = 60;
@@ -46,6 +50,7 @@ TEST(StoreThreads, AnEventIdRecordedByAllIsKeptOnce) {
 TEST(StoreThreads, CallsForManyUsersInAnyOrderDoNotWaitForEachOther) {
   const StoreDirectory directory;
   FlakyDisk disk;
+  disk.files->slow_syncs(kSync);
   const auto db = directory.open({.env = disk.env.get()});
   in_threads([&](int t) {
     for (int i = 0; i < 40; ++i) {
@@ -63,6 +68,7 @@ TEST(StoreThreads, CallsForManyUsersInAnyOrderDoNotWaitForEachOther) {
 TEST(StoreThreads, EverythingAtOnce) {
   const StoreDirectory directory;
   FlakyDisk disk;
+  disk.files->slow_syncs(kSync);
   const auto db = directory.open({.env = disk.env.get()});
   std::atomic<bool> stop{false};
   std::vector<std::jthread> others;
