@@ -214,12 +214,12 @@ void run(const Flags& flags) {
 
 void add_demo(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
-  CLI::App* command = app.add_subcommand("demo",
-                                         "Shows everything in a minute: a catalogue and its users, "
-                                         "a trained model's quality, a list, one new behaviour, "
-                                         "the list reordered, and why.\n\nOn a generated "
-                                         "catalogue, or on your own items.jsonl and events.jsonl.");
-  command->footer("Example:\n  fovea demo --data shop");
+  CLI::App* command = app.add_subcommand("demo", "Show everything in a minute");
+  command->footer(
+      "A catalogue and its users, a trained model's quality, one user's list, one new behaviour,\n"
+      "the list reordered, and why. On a generated catalogue, or on your own items.jsonl and\n"
+      "events.jsonl.\n\n"
+      "Example:\n  fovea demo --data shop");
   command->add_option("--source", flags->source, "Directory with items.jsonl and events.jsonl")
       ->type_name("DIR");
   command

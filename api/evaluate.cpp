@@ -93,14 +93,11 @@ void add_evaluate(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   flags->options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   CLI::App* command =
-      app.add_subcommand("evaluate",
-                         "Measures the current version on what its training held out, through the "
-                         "code that serves.\n\n"
-                         "Every item of the catalogue is ranked for every user; hr, ndcg and mrr "
-                         "tell where the test item stood, coverage "
-                         "which share of the catalogue stands in somebody's first ten. Cold test "
-                         "items were never seen in training.");
+      app.add_subcommand("evaluate", "Measure the current version on what was held out");
   command->footer(
+      "Every item of the catalogue is ranked for every user: popular, by retrieval alone, and as\n"
+      "served. hr, ndcg and mrr tell where the test item stood, coverage which share of the\n"
+      "catalogue stands in somebody's first ten. Cold test items were never seen in training.\n\n"
       "Example:\n  fovea train --data shop --split leave-one-out\n  fovea evaluate --data shop");
   command->add_option("--data", flags->data, "Data directory")->required()->type_name("DIR");
   command->add_flag("--include-seen", flags->options.include_seen,

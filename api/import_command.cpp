@@ -36,9 +36,7 @@ void print(const ImportSummary& summary, bool json) {
 }
 
 constexpr const char* kHelp =
-    R"(Reads items and events into a store; creates it where missing.
-
-Everything is checked first. A bad line is reported with file and line number and skipped; more
+    R"(Everything is checked first. A bad line is reported with file and line number and skipped; more
 than --max-errors stop the import with nothing written. Importing the same files again adds
 nothing, as long as each event has a time_ms or an event_id.
 
@@ -48,7 +46,10 @@ JSON Lines, one object a line:
   events  user_id, item_id, action, time_ms (milliseconds since 1970), value, event_id, request_id
 CSV (.csv, or --format csv) with a header of the same names. Attribute columns are named
 attributes.NAME, or attributes.NAME[] for lists with | between the texts; a cell that is a number,
-true or false counts as such, an empty one as absent. An embedding is a JSON list in one cell.)";
+true or false counts as such, an empty one as absent. An embedding is a JSON list in one cell.
+
+Example:
+  fovea import --data shop --items items.jsonl --events events.jsonl)";
 
 }  // namespace
 
@@ -59,8 +60,8 @@ void add_import(CLI::App& app) {
     bool json = false;
   };
   const auto flags = std::make_shared<Flags>();
-  CLI::App* command = app.add_subcommand("import", kHelp);
-  command->footer("Example:\n  fovea import --data shop --items items.jsonl --events events.jsonl");
+  CLI::App* command = app.add_subcommand("import", "Read items and events into a store");
+  command->footer(kHelp);
   command->add_option("--data", flags->options.data, "Data directory")
       ->required()
       ->type_name("DIR");

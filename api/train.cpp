@@ -53,12 +53,11 @@ void add_train(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   engine::LearnOptions& options = flags->options;
   options.train.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  CLI::App* command = app.add_subcommand(
-      "train",
-      "Learns from the store and publishes a version; a server of the same directory takes it "
-      "up.\n\n"
-      "Without behaviours it fits the texts only, so that a catalogue alone can be searched.");
-  command->footer("Example:\n  fovea train --data shop --split leave-one-out");
+  CLI::App* command = app.add_subcommand("train", "Learn from a store and publish a version");
+  command->footer(
+      "A server of the same directory takes the version up by itself. Without behaviours only the\n"
+      "texts are learned, so that a catalogue alone can be searched.\n\n"
+      "Example:\n  fovea train --data shop --split leave-one-out");
   command->add_option("--data", flags->data, "Data directory")->required()->type_name("DIR");
   command
       ->add_option("--split", flags->split,
