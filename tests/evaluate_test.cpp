@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -24,6 +25,13 @@ using testing::HasSubstr;
 
 constexpr SyntheticOptions kShop{.users = 500, .items = 300, .events_per_user = 25};
 
+/// Of this process alone: tests run side by side.
+fs::path fresh(const std::string& name) {
+  const fs::path path = fs::path(testing::TempDir()) / (name + std::to_string(::getpid()));
+  fs::remove_all(path);
+  return path;
+}
+
 std::unique_ptr<Engine> open(const fs::path& directory) {
   EngineOptions options;
   options.reload_interval = std::chrono::milliseconds(0);
@@ -43,8 +51,7 @@ void learn(const fs::path& directory, Split split) {
 class Evaluate : public testing::Test {
  protected:
   static void SetUpTestSuite() {
-    directory_ = fs::path(testing::TempDir()) / "evaluate_test";
-    fs::remove_all(directory_);
+    directory_ = fresh("fovea_evaluate");
     {
       const auto engine = open(directory_);
       engine->put_items(synthetic_items(kShop));
@@ -198,8 +205,7 @@ TEST_F(Evaluate, TheJsonHasTheFractionsByTheirNames) {
 class EvaluateRefuses : public testing::Test {
  protected:
   EvaluateRefuses() {
-    directory_ = fs::path(testing::TempDir()) / "evaluate_refuses";
-    fs::remove_all(directory_);
+    directory_ = fresh("fovea_evaluate_refuses");
     const auto engine = open(directory_);
     engine->put_items(synthetic_items({.users = 20, .items = 30}));
     engine->declare_action("view", 1);
