@@ -1,6 +1,6 @@
-// One function per subcommand: each adds its CLI11 subcommand, with help and an example, to the program.
-// A subcommand's callback throws on failure; main turns what was thrown into a sentence on stderr and an exit
-// code: 0 done, 1 failed, 2 misuse.
+// One function per subcommand: each adds its CLI11 subcommand, with help and an example, to the
+// program. A subcommand's callback throws on failure; main turns what was thrown into a sentence on
+// stderr and an exit code: 0 done, 1 failed, 2 misuse.
 #pragma once
 
 #include <CLI/CLI.hpp>
