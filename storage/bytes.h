@@ -34,7 +34,7 @@ class ByteReader {
   T number() {
     const std::string_view raw = take(sizeof(T));
     T number{};
-    if (ok_) std::memcpy(&number, raw.data(), sizeof(T));
+    if (ok_) raw.copy(reinterpret_cast<char*>(&number), sizeof(T));
     return number;
   }
 

@@ -235,7 +235,7 @@ StoreError Rocks::damaged(std::string_view what) const {
                   directory_.string(), what));
 }
 
-Scan::Scan(const Rocks& rocks, std::string begin, std::string end)
+Scan::Scan(const Rocks& rocks, const std::string& begin, std::string end)
     : rocks_(rocks), held_(rocks.scans_), end_(std::move(end)), upper_bound_(end_) {
   rocksdb::ReadOptions options;
   options.iterate_upper_bound = &upper_bound_;

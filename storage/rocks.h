@@ -37,7 +37,7 @@ class Rocks;
 /// store's files: an erasure waits for it.
 class Scan {
  public:
-  Scan(const Rocks& rocks, std::string begin, std::string end);
+  Scan(const Rocks& rocks, const std::string& begin, std::string end);
 
   bool valid() const;  ///< Throws StoreError when the scan has ended for an error.
   std::string_view key() const { return iterator_->key().ToStringView(); }

@@ -111,7 +111,7 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
     using rocksdb::FSWritableFileOwnerWrapper::Append;
     rocksdb::IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
                              rocksdb::IODebugContext* debug) override {
-      const auto fault = system_.spend();
+      auto fault = system_.spend();
       const rocksdb::Slice written(data.data(), fault.ok() ? data.size() : data.size() / 2);
       if (!fault.ok() && !system_.tears()) return fault;
       const auto status = rocksdb::FSWritableFileOwnerWrapper::Append(written, options, debug);
