@@ -181,13 +181,16 @@ std::string answer(const Call& call, Invoke invoke) {
                        call.reply_bytes_max);
 }
 
-/// A method's whole argument left out is the caller's mistake like any other.
-void require(bool set, const char* field) {
-  if (set) return;
+InvalidRequest missing(const char* field) {
   InvalidRequest invalid;
   invalid.field = field;
   invalid.message = fmt::format("{} is missing", field);
-  throw invalid;
+  return invalid;
+}
+
+/// A method's whole argument left out is the caller's mistake like any other.
+void require(bool set, const char* field) {
+  if (!set) throw missing(field);
 }
 
 struct Method {
