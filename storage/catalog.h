@@ -52,7 +52,7 @@ class Catalog {
 
   /// The row of a name that is known, whether its item is present or not.
   std::optional<std::uint32_t> row(std::string_view item_id) const;
-  /// The name of a row below rows(); asserts otherwise.
+  /// The name of a row below rows(); std::logic_error otherwise.
   std::string item_id(std::uint32_t row) const;
   bool present(std::uint32_t row) const;
 

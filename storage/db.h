@@ -71,13 +71,16 @@ class Db {
   Db& operator=(const Db&) = delete;
 
   /// Records behaviours; durable (synced) when it returns. An item nobody has put yet gets its row
-  /// now and is kept. An event_id that its user already has, or an event equal in item, action,
-  /// time and value to one kept without an id, is not recorded again. Returns how many were new.
-  /// All or nothing: throws StoreError.
+  /// now and is kept. Not recorded: an event_id that its user has, an event equal in item, action,
+  /// time and value to one kept without an id, and an event older than all that a full history
+  /// keeps. Returns how many were new. All or nothing: throws StoreError; after a failed write the
+  /// store takes no more until it is opened again, and still reads. std::invalid_argument: an
+  /// action that is not declared, an id that is empty or longer than kIdBytesMax.
   std::size_t record(std::span<const NewEvent> events);
 
   /// Erases every trace of the user from every file: behaviours, event ids, exposures. Durable when
-  /// it returns.
+  /// it returns, which takes a compaction of the files that held them (seconds) and waits for scans
+  /// that are under way. After a StoreError call it again.
   void delete_user(std::string_view user_id);
 
   History& history();

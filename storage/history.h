@@ -40,10 +40,11 @@ class History {
   std::vector<DetailedEvent> read_detailed(std::string_view user_id, std::size_t limit) const;
 
   /// Calls `visit` for each user in key order over one consistent snapshot; events newest first.
+  /// A delete_user waits until the visit is over, so `visit` must not call it.
   void for_each_user(const std::function<void(std::string_view user_id,
                                               std::span<const Event> events)>& visit) const;
 
-  /// Users with at least one behaviour. Exact: counted when the store opens, kept up to date since.
+  /// Users with at least one behaviour. Exact, and kept: nothing is scanned for it.
   std::int64_t users() const;
 
   struct State;
