@@ -58,7 +58,7 @@ class Catalog {
 
   std::optional<StoredItem> get(std::uint32_t row) const;
   /// Every present item in row order, over one consistent snapshot. `after_revision` leaves out
-  /// older puts.
+  /// older puts. A delete_user waits until the visit is over, so `visit` must not call it.
   void for_each(const std::function<void(const StoredItem&)>& visit,
                 std::uint64_t after_revision = 0) const;
 
