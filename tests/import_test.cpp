@@ -4,6 +4,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <sstream>
@@ -21,9 +22,9 @@ using testing::IsEmpty;
 class Import : public testing::Test {
  protected:
   Import() {
-    directory_ =
-        fs::path(testing::TempDir()) /
-        (std::string("import_") + testing::UnitTest::GetInstance()->current_test_info()->name());
+    directory_ = fs::path(testing::TempDir()) /
+                 ("import_" + std::to_string(::getpid()) + "_" +
+                  testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::remove_all(directory_);
     fs::create_directories(directory_);
   }

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 
@@ -19,9 +20,9 @@ using testing::HasSubstr;
 class Learning : public testing::Test {
  protected:
   Learning() {
-    directory_ =
-        fs::path(testing::TempDir()) /
-        (std::string("learning_") + testing::UnitTest::GetInstance()->current_test_info()->name());
+    directory_ = fs::path(testing::TempDir()) /
+                 ("learning_" + std::to_string(::getpid()) + "_" +
+                  testing::UnitTest::GetInstance()->current_test_info()->name());
     fs::remove_all(directory_);
   }
   ~Learning() override { fs::remove_all(directory_); }

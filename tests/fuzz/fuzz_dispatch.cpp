@@ -63,11 +63,14 @@ class Validator : public FoveaIf {
     try {
       call();
     } catch (const fovea::engine::InvalidRequest& error) {
-      InvalidRequest invalid;
-      invalid.field = error.field;
-      invalid.message = error.what();
-      throw invalid;
+      throw on_the_wire(error);
     }
+  }
+  static InvalidRequest on_the_wire(const fovea::engine::InvalidRequest& error) {
+    InvalidRequest invalid;
+    invalid.field = error.field;
+    invalid.message = error.what();
+    return invalid;
   }
   static void check_id(const std::string& id) {
     refuse_invalid([&] { fovea::engine::validate_id(id, "id"); });
