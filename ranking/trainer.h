@@ -23,7 +23,6 @@ struct TrainOptions {
   double dropout = 0.3;
   double item_dropout = 0.1;  ///< Share of items whose learned row is left out of a batch.
   double learning_rate = 1e-3;
-  std::size_t batch_users = 256;
   std::size_t epochs_max = 60;
   std::size_t patience = 5;  ///< Epochs without a better validation NDCG@10 before stopping.
   std::size_t ranker_epochs_max = 20;
