@@ -85,15 +85,20 @@ void Shop::stock(Engine& engine) {
 
 Version Shop::text_version(storage::Db& db) const {
   const storage::Catalog& catalog = db.catalog();
+  // In this order, since items may be put meanwhile: what has no row here is newer than the
+  // revision, and whoever serves this version catches up with it.
+  const std::uint64_t revision = catalog.revision();
   const std::size_t rows = catalog.rows();
   std::vector<storage::StoredItem> items;
-  catalog.for_each([&](const storage::StoredItem& item) { items.push_back(item); });
+  catalog.for_each([&](const storage::StoredItem& item) {
+    if (item.row < rows) items.push_back(item);
+  });
   std::vector<ranking::TextSource> sources;
   for (const auto& item : items) sources.push_back({*item.text, {}});
 
   Version version;
   version.card.items = rows;
-  version.card.catalog_revision = catalog.revision();
+  version.card.catalog_revision = revision;
   version.card.trained_ms = now_ms;
   version.card.metrics["ndcg@10"] = 0.125;
   version.card.fovea_version = "test";
