@@ -70,9 +70,15 @@ void add_train(CLI::App& app) {
       ->add_option("--threads", options.train.threads,
                    "Threads that learn; all of the machine's by default")
       ->check(CLI::Range(1, 1024));
-  command->add_option("--epochs-max", options.train.epochs_max, "Passes over the data at most")
-      ->capture_default_str()
-      ->check(CLI::Range(1, 10'000));
+  ranking::for_each_option(options.train, [&](std::string name, auto& field, auto least, auto most,
+                                              const std::string& help) {
+    using Field = std::decay_t<decltype(field)>;
+    std::ranges::replace(name, '_', '-');
+    command->add_option("--" + name, field, help)
+        ->capture_default_str()
+        ->check(CLI::Range(static_cast<Field>(least), static_cast<Field>(most)))
+        ->group("Recipe");
+  });
   command->add_flag("--json", flags->json, "Print the result as JSON");
   command->callback([flags] {
     flags->options.split = engine::parse_split(flags->split);

@@ -139,7 +139,7 @@ class Learning {
     version_.card.items = catalog.rows();
     version_.card.catalog_revision = catalog.revision();
     version_.card.split = options_.split;
-    version_.card.seed = options_.train.seed;
+    version_.card.options = options_.train;
     version_.card.users = dataset.interactions.users();
     const std::size_t behaviours = dataset.interactions.behaviours.size();
 
@@ -249,6 +249,11 @@ class Learning {
 LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
                   const std::function<void(const LearnProgress&)>& progress) {
   const auto start = Clock::now();
+  if (options.train.width % options.train.heads != 0) {
+    throw InvalidRequest("heads",
+                         fmt::format("{} heads do not divide a width of {}; take 1, 2 or 4",
+                                     options.train.heads, options.train.width));
+  }
   // Opened before anything is created in the directory: a wrong one stays as it is.
   std::unique_ptr<storage::Db> db = storage::Db::open(data_directory, storage::Access::kReadOnly);
   const Versions versions(data_directory);

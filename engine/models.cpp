@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 namespace json = boost::json;
 
-constexpr std::uint64_t kVersionFormat = 1;
+constexpr std::uint64_t kVersionFormat = 2;
 constexpr const char* kCard = "card.json";
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kItemIndex = "items.faiss";
@@ -171,10 +171,13 @@ std::optional<Current> read_current(const fs::path& directory) {
 std::string card_text(const VersionCard& card, const json::object& files) {
   json::object metrics;
   for (const auto& [name, value] : card.metrics) metrics[name] = value;
+  json::object options{{"seed", card.options.seed}};
+  ranking::for_each_option(
+      card.options, [&](const char* name, const auto& field, auto...) { options[name] = field; });
   return json::serialize(json::object{{"format", kVersionFormat},
                                       {"version", card.version},
                                       {"split", name(card.split)},
-                                      {"seed", card.seed},
+                                      {"options", options},
                                       {"items", card.items},
                                       {"users", card.users},
                                       {"behaviours", card.behaviours},
@@ -190,7 +193,11 @@ VersionCard parse_card(const json::object& card) {
   VersionCard result;
   result.version = card.at("version").as_string();
   result.split = parse_split(card.at("split").as_string());
-  result.seed = card.at("seed").to_number<std::uint64_t>();
+  const json::object& options = card.at("options").as_object();
+  result.options.seed = options.at("seed").to_number<std::uint64_t>();
+  ranking::for_each_option(result.options, [&](const char* name, auto& field, auto...) {
+    field = json::value_to<std::decay_t<decltype(field)>>(options.at(name));
+  });
   result.items = card.at("items").to_number<std::size_t>();
   result.users = card.at("users").to_number<std::size_t>();
   result.behaviours = card.at("behaviours").to_number<std::size_t>();

@@ -25,6 +25,7 @@
 #include "index/vector_index.h"
 #include "ranking/model.h"
 #include "ranking/text_space.h"
+#include "ranking/train_options.h"
 
 namespace fovea::engine {
 
@@ -37,8 +38,8 @@ struct VersionError : std::runtime_error {
 struct VersionCard {
   std::string version;  ///< Sorts by time: UTC yyyymmddThhmmss.mmmZ.
   Split split = Split::kNone;
-  std::uint64_t seed = 0;
-  std::size_t items = 0;  ///< V: rows the arrays cover, present in the catalogue or not.
+  ranking::TrainOptions options;  ///< What it was trained with, its seed among them.
+  std::size_t items = 0;          ///< V: rows the arrays cover, present in the catalogue or not.
   std::size_t users = 0;
   std::size_t behaviours = 0;  ///< In the training part of the split.
   std::uint64_t catalog_revision =

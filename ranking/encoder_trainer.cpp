@@ -27,9 +27,6 @@ std::size_t tile_rows(std::size_t items) {
   return std::clamp<std::size_t>(kTileFloats / std::max<std::size_t>(items, 1), 16, kTileRowsMax);
 }
 
-// Where texts say much, the first epochs lose what they start with before they learn more.
-constexpr std::size_t kEpochsMin = 15;
-
 // A stretch of one user's behaviours: inputs [begin, end), targets one later.
 struct Window {
   std::size_t user;
@@ -289,7 +286,7 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     report.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     progress(report);
-    if (!questions.empty() && epoch >= std::max(best.epochs + options.patience, kEpochsMin)) break;
+    if (!questions.empty() && epoch >= std::max(best.epochs + options.patience, options.epochs_min)) break;
   }
   if (questions.empty()) best = {spread(weights, touched, data.items), last_epoch, 0};
   return best;

@@ -12,25 +12,9 @@
 
 #include "ranking/interactions.h"
 #include "ranking/model.h"
+#include "ranking/train_options.h"
 
 namespace fovea::ranking {
-
-struct TrainOptions {
-  // Behaviour.
-  std::size_t width = 64;           ///< D
-  std::size_t heads = 2;            ///< H, of encoder and target attention
-  std::size_t behaviours_max = 50;  ///< L
-  double dropout = 0.3;
-  double item_dropout = 0.1;  ///< Share of items whose learned row is left out of a batch.
-  double learning_rate = 1e-3;
-  std::size_t epochs_max = 60;
-  std::size_t patience = 5;  ///< Epochs without a better validation NDCG@10 before stopping.
-  std::size_t ranker_epochs_max = 20;
-  std::size_t ranker_candidates = 200;  ///< Top retrieved from which negatives are drawn; centre_k.
-  std::uint64_t seed = 1;
-  // Performance.
-  int threads = 2;
-};
 
 struct TrainData {
   Interactions interactions;  ///< What may be learned from, oldest first.

@@ -63,7 +63,8 @@ TEST_F(VersionsTest, WhatIsPublishedIsLoaded) {
   const auto vectors = learned_.vectors;
   const auto popularity = learned_.log_popularity;
   learned_.card.split = Split::kLeaveOneOut;
-  learned_.card.seed = 18'446'744'073'709'551'615U;
+  learned_.card.options.dropout = 0.125;
+  learned_.card.options.seed = 18'446'744'073'709'551'615U;
   const VersionCard card = learned_.card;
   const auto query = learned_.text_index->search(std::span(texts).first(8), 5, {});
 
@@ -72,7 +73,8 @@ TEST_F(VersionsTest, WhatIsPublishedIsLoaded) {
   const Version loaded = versions_.load(name);
   EXPECT_EQ(loaded.card.version, name);
   EXPECT_EQ(loaded.card.split, card.split);
-  EXPECT_EQ(loaded.card.seed, card.seed);
+  EXPECT_EQ(loaded.card.options.seed, card.options.seed);
+  EXPECT_EQ(loaded.card.options.dropout, card.options.dropout);
   EXPECT_EQ(loaded.card.items, card.items);
   EXPECT_EQ(loaded.card.users, card.users);
   EXPECT_EQ(loaded.card.behaviours, card.behaviours);

@@ -1,0 +1,51 @@
+// Every choice of the training recipe, with its name, its range and what it is for, in one place:
+// flags, version cards and checkpoints are made from this list. Owns no formula.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fovea::ranking {
+
+struct TrainOptions {
+  // Behaviour.
+  std::size_t width = 64;           ///< D
+  std::size_t heads = 2;            ///< H, of encoder and target attention
+  std::size_t behaviours_max = 50;  ///< L
+  double dropout = 0.3;
+  double item_dropout = 0.1;
+  double learning_rate = 1e-3;
+  std::size_t epochs_max = 60;
+  std::size_t epochs_min = 15;
+  std::size_t patience = 5;
+  std::size_t ranker_epochs_max = 20;
+  std::size_t ranker_candidates = 200;  ///< Also centre_k.
+  std::uint64_t seed = 1;
+  // Performance.
+  int threads = 2;
+};
+
+/// Calls `visit(name, field, least, most, help)` for each choice of the recipe, in the order people
+/// read them; names are lower case with underscores. Seed and threads are no choices of the recipe.
+/// `Options` is TrainOptions, const or not.
+template <typename Options, typename Visit>
+void for_each_option(Options& options, const Visit& visit) {
+  visit("width", options.width, 4, 1024, "Channels of item and user vectors");
+  visit("heads", options.heads, 1, 64, "Heads of each attention; they divide the width");
+  visit("behaviours_max", options.behaviours_max, 1, 512, "Newest behaviours that are attended to");
+  visit("dropout", options.dropout, 0, 0.9, "Share of activations left out in encoder training");
+  visit("item_dropout", options.item_dropout, 0, 0.9,
+        "Share of items that a step scores from their text alone");
+  visit("learning_rate", options.learning_rate, 1e-6, 1, "Of the encoder's Adam");
+  visit("epochs_max", options.epochs_max, 1, 10'000, "Passes of an encoder training at most");
+  visit("epochs_min", options.epochs_min, 0, 10'000,
+        "Passes before an encoder training may stop: where texts say much, the first epochs lose "
+        "what they start with before they learn more");
+  visit("patience", options.patience, 1, 10'000,
+        "Passes without a better validation ndcg@10 before an encoder training stops");
+  visit("ranker_epochs_max", options.ranker_epochs_max, 0, 10'000, "Passes of the ranker at most");
+  visit("ranker_candidates", options.ranker_candidates, 1, 2000,
+        "Candidates retrieved from each source in ranker training");
+}
+
+}  // namespace fovea::ranking
