@@ -6,6 +6,7 @@
 #include <iostream>
 #include <memory>
 #include <thread>
+#include <type_traits>
 
 #include "api/commands.h"
 #include "api/progress.h"
@@ -74,10 +75,16 @@ void add_train(CLI::App& app) {
                                               const std::string& help) {
     using Field = std::decay_t<decltype(field)>;
     std::ranges::replace(name, '_', '-');
-    command->add_option("--" + name, field, help)
-        ->capture_default_str()
-        ->check(CLI::Range(static_cast<Field>(least), static_cast<Field>(most)))
-        ->group("Recipe");
+    if constexpr (std::is_same_v<Field, bool>) {
+      command->add_flag("--" + name + ",!--no-" + name, field, help)
+          ->capture_default_str()
+          ->group("Recipe");
+    } else {
+      command->add_option("--" + name, field, help)
+          ->capture_default_str()
+          ->check(CLI::Range(static_cast<Field>(least), static_cast<Field>(most)))
+          ->group("Recipe");
+    }
   });
   command->add_flag("--json", flags->json, "Print the result as JSON");
   command->callback([flags] {

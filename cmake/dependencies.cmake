@@ -27,6 +27,7 @@ endfunction()
 fovea_find_library(fovea::rocksdb rocksdb rocksdb/db.h)
 fovea_find_library(fovea::thrift thrift thrift/Thrift.h)
 fovea_find_library(fovea::dnnl dnnl oneapi/dnnl/dnnl.h)
+fovea_find_library(fovea::openblas openblas cblas.h)
 fovea_find_library(fovea::utf8proc utf8proc utf8proc.h)
 find_program(THRIFT_COMPILER thrift REQUIRED)
 

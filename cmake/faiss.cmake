@@ -11,5 +11,4 @@ else()
   fovea_find_library(fovea::faiss faiss faiss/IndexFlat.h)
 endif()
 # Both are static. GNU's OpenMP runtime by name: they were built with it, whatever compiles ours.
-find_library(OPENBLAS_LIBRARY openblas REQUIRED)
-set_property(TARGET fovea::faiss PROPERTY INTERFACE_LINK_LIBRARIES ${OPENBLAS_LIBRARY} gomp)
+set_property(TARGET fovea::faiss PROPERTY INTERFACE_LINK_LIBRARIES "fovea::openblas;gomp")

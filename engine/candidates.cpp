@@ -122,6 +122,7 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
   }
   const auto newest = behaviours.last(std::min(behaviours.size(), model->behaviours_max()));
   user.behaviours.assign(newest.begin(), newest.end());
+  user.earlier.assign(behaviours.begin(), newest.begin());
   user.vectors = snapshot.model->vectors().gather(rows_of(newest));
   user.hidden = model->user_state(ranking::Context{},
                                   {user.behaviours, user.vectors.items, user.vectors.texts});

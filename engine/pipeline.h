@@ -50,9 +50,10 @@ struct Question {
 struct UserState {
   // With a learned model and at least one behaviour; empty otherwise.
   std::vector<ranking::Behaviour>
-      behaviours;                         ///< [L], the newest that the model reads, oldest first
-  GatheredVectors vectors;                ///< of those [L]
-  std::vector<float> hidden;              ///< [D], the retrieval query
+      behaviours;                           ///< [L], the newest that the model reads, oldest first
+  std::vector<ranking::Behaviour> earlier;  ///< before those, oldest first
+  GatheredVectors vectors;                  ///< of those [L]
+  std::vector<float> hidden;                ///< [D], the retrieval query
   std::vector<index::Neighbour> nearest;  ///< best first, over everything retrievable, seen or not
   float centre = 0;                       ///< mean score of the first centre_k() of those
   // Without a learned model: the unit mean of the behaviours' texts [K]; empty where there is none.

@@ -28,7 +28,8 @@ void score_learned(const Snapshot& snapshot, const UserState& user,
   popularity.reserve(rows.size());
   for (const auto row : rows) popularity.push_back(snapshot.popularity->log_popularity(row));
   auto scores = snapshot.model->model()->score(
-      ranking::Context{}, user.hidden, {user.behaviours, user.vectors.items, user.vectors.texts},
+      ranking::Context{}, user.hidden,
+      {user.behaviours, user.vectors.items, user.vectors.texts, user.earlier},
       {rows, vectors.items, vectors.texts, popularity}, user.centre, explain);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     scored.scores[i] = scores.total[i];

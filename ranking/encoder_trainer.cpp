@@ -286,7 +286,8 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     report.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     progress(report);
-    if (!questions.empty() && epoch >= std::max(best.epochs + options.patience, options.epochs_min)) break;
+    if (!questions.empty() && epoch >= std::max(best.epochs + options.patience, options.epochs_min))
+      break;
   }
   if (questions.empty()) best = {spread(weights, touched, data.items), last_epoch, 0};
   return best;

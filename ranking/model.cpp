@@ -31,10 +31,11 @@ struct Newest {
 }  // namespace
 
 Model::Model(std::shared_ptr<const EncoderWeights> encoder,
-             std::shared_ptr<const RankerWeights> ranker, Transitions transitions)
+             std::shared_ptr<const RankerWeights> ranker, Transitions transitions, ItemPairs ease)
     : encoder_(std::move(encoder)),
       ranker_(std::move(ranker)),
-      transitions_(std::move(transitions)) {
+      transitions_(std::move(transitions)),
+      ease_(std::move(ease)) {
   assert(encoder_->shape.width == ranker_->shape.width);
 }
 
@@ -87,9 +88,9 @@ Scores Model::score(const Context& context, std::span<const float> state,
         ops::dot(width(), state.data(), candidates.vectors.data() + c * width()) - centre;
   }
   RankerTape tape;
-  rank_candidates(context, *ranker_, transitions_,
+  rank_candidates(context, *ranker_, transitions_, ease_,
                   {newest.behaviours, behaviours.vectors.subspan(newest.skipped * width()),
-                   behaviours.texts.subspan(newest.skipped * text_width())},
+                   behaviours.texts.subspan(newest.skipped * text_width()), behaviours.earlier},
                   candidates, retrieval, 0, 0, tape);
   Scores scores;
   scores.total.assign(tape.scores.values().begin(), tape.scores.values().end());
@@ -111,7 +112,8 @@ Scores Model::score(const Context& context, std::span<const float> state,
 void Model::save(Weights& weights) const {
   encoder_->save(weights);
   ranker_->save(weights);
-  transitions_.save(weights);
+  transitions_.save(weights, "transitions");
+  ease_.save(weights, "ease");
 }
 
 Model Model::load(const Weights& weights) {
@@ -121,7 +123,8 @@ Model Model::load(const Weights& weights) {
       encoder->shape.actions != ranker->shape.actions) {
     throw WeightsError("encoder and ranker are of different widths or actions");
   }
-  return {std::move(encoder), std::move(ranker), Transitions::load(weights)};
+  return {std::move(encoder), std::move(ranker),
+          Transitions(ItemPairs::load(weights, "transitions")), ItemPairs::load(weights, "ease")};
 }
 
 }  // namespace fovea::ranking

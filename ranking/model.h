@@ -29,6 +29,7 @@ struct BehaviourInput {
   std::span<const Behaviour> behaviours;
   std::span<const float> vectors;
   std::span<const float> texts;
+  std::span<const Behaviour> earlier = {};  ///< Before those, oldest first; only EASE reads them.
 };
 
 struct CandidateInput {
@@ -39,11 +40,12 @@ struct CandidateInput {
 };
 
 /// The named terms of a score; they add up to it.
-inline constexpr std::array<std::string_view, 6> kScoreParts = {
+inline constexpr std::array<std::string_view, 7> kScoreParts = {
     "retrieval",    // inner product of user state and item, centred
     "attention",    // evidence of the behaviours, weighed by target attention
-    "transitions",  // what follows what, fixed decay
+    "transitions",  // what follows what, fixed decay, and EASE over all behaviours
     "text",         // cosines to the last behaviours' texts
+    "similarity",   // cosines to the behaviours' learned vectors
     "popularity",   // log of training behaviours
     "interaction",  // the MLP over all of these
 };
@@ -59,7 +61,7 @@ struct Scores {
 class Model {
  public:
   Model(std::shared_ptr<const EncoderWeights> encoder, std::shared_ptr<const RankerWeights> ranker,
-        Transitions transitions);
+        Transitions transitions, ItemPairs ease);
 
   std::size_t width() const;           ///< D
   std::size_t text_width() const;      ///< K
@@ -92,6 +94,7 @@ class Model {
   std::shared_ptr<const EncoderWeights> encoder_;
   std::shared_ptr<const RankerWeights> ranker_;
   Transitions transitions_;
+  ItemPairs ease_;  // empty where the catalogue is too large
 };
 
 }  // namespace fovea::ranking

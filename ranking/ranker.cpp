@@ -4,66 +4,16 @@
 #include <algorithm>
 #include <cmath>
 
-#include "ranking/encoder.h"
 #include "ranking/ops.h"
-#include "ranking/random.h"
+#include "ranking/ranker_features.h"
 
 namespace fovea::ranking {
 namespace {
 
 using ops::Transpose;
 
-// A pair without a kept transition counts as if it had this one: little, but with a logarithm.
-constexpr float kTransitionFloor = 1e-4F;
-// The transition score at which evidence reaches log 2.
-constexpr float kTransitionUnit = 0.05F;
-// Behaviours that the text features and the fixed transition score look back on.
-constexpr std::size_t kRecent = 20;
-constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets are 18 hours
-
 void shape_as(Tensor& tensor, const std::vector<std::size_t>& shape) {
   if (tensor.shape() != shape) tensor = Tensor(shape);
-}
-
-// Fills log_transition [N, L] and the fixed transition score [N].
-void look_up_transitions(const Transitions& transitions, const BehaviourInput& behaviours,
-                         std::span<const std::uint32_t> rows, Tensor& log_transition,
-                         std::vector<float>& fixed) {
-  const std::size_t n = rows.size();
-  const std::size_t l = behaviours.behaviours.size();
-  const float floor = std::log(kTransitionFloor);
-  std::fill(log_transition.values().begin(), log_transition.values().end(), floor);
-  fixed.assign(n, 0);
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> sorted(n);
-  for (std::size_t c = 0; c < n; ++c) sorted[c] = {rows[c], static_cast<std::uint32_t>(c)};
-  std::sort(sorted.begin(), sorted.end());
-  for (std::size_t j = 0; j < l; ++j) {
-    const std::size_t age = l - 1 - j;
-    const float decay = std::pow(Transitions::kAgeDecay, static_cast<float>(age));
-    auto candidate = sorted.begin();
-    for (const Transitions::Entry& entry : transitions.from(behaviours.behaviours[j].row)) {
-      while (candidate != sorted.end() && candidate->first < entry.row) ++candidate;
-      for (auto same = candidate; same != sorted.end() && same->first == entry.row; ++same) {
-        log_transition[same->second * l + j] = std::log(entry.weight + kTransitionFloor);
-        if (age < kRecent) fixed[same->second] += decay * entry.weight;
-      }
-    }
-  }
-}
-
-void describe_behaviours(const RankerWeights& weights, std::span<const Behaviour> behaviours,
-                         RankerTape& tape) {
-  const std::size_t l = behaviours.size();
-  tape.age.resize(l);
-  tape.gap.resize(l);
-  tape.rating.resize(l);
-  float mean = 0;
-  for (const Behaviour& b : behaviours) mean += b.value / static_cast<float>(l);
-  for (std::size_t j = 0; j < l; ++j) {
-    tape.age[j] = static_cast<float>(l - 1 - j);
-    tape.gap[j] = kGapUnit * gap_bucket(behaviours[j].time_ms, behaviours.back().time_ms);
-    tape.rating[j] = std::clamp((behaviours[j].value - mean) * weights.value_scale, -3.0F, 3.0F);
-  }
 }
 
 // The part of a logit that depends on the behaviour alone. [L]
@@ -78,25 +28,7 @@ std::vector<float> behaviour_logits(const RankerWeights& weights, const RankerTa
   return logits;
 }
 
-void text_features(const RankerTape& tape, std::size_t features, float* out, std::size_t n) {
-  const std::size_t l = tape.behaviours;
-  const std::size_t recent = std::min(l, kRecent);
-  for (std::size_t c = 0; c < n; ++c) {
-    const float* cosine = tape.cosine.row(c) + (l - recent);
-    float highest = cosine[0];
-    float sum = 0;
-    for (std::size_t j = 0; j < recent; ++j) {
-      highest = std::max(highest, cosine[j]);
-      sum += cosine[j];
-    }
-    out[c * features + kTextLast] = cosine[recent - 1];
-    out[c * features + kTextHighest] = highest;
-    out[c * features + kTextMean] = sum / static_cast<float>(recent);
-  }
-}
-
-// Softmax over the behaviours and the null, and what the score sees of it: evidence and attended
-// value.
+// Softmax over the behaviours and the null, and what the score sees of it: the evidence.
 void attend(const Context& context, const RankerWeights& weights, std::size_t head,
             std::span<const float> per_behaviour, RankerTape& tape) {
   const std::size_t n = tape.candidates;
@@ -109,10 +41,12 @@ void attend(const Context& context, const RankerWeights& weights, std::size_t he
     float* row = attention + c * l;
     const float* transition = tape.log_transition.row(c);
     const float* cosine = tape.cosine.row(c);
+    const float* similarity = tape.similarity.row(c);
+    const float* ease = tape.ease.row(c);
     highest[c] = null;
     for (std::size_t j = 0; j < l; ++j) {
-      row[j] +=
-          theta[kPairTransition] * transition[j] + theta[kPairText] * cosine[j] + per_behaviour[j];
+      row[j] += theta[kPairTransition] * transition[j] + theta[kPairText] * cosine[j] +
+                theta[kPairVectors] * similarity[j] + theta[kPairEase] * ease[j] + per_behaviour[j];
       highest[c] = std::max(highest[c], row[j]);
     }
     for (std::size_t j = 0; j < l; ++j) row[j] -= highest[c];
@@ -124,116 +58,18 @@ void attend(const Context& context, const RankerWeights& weights, std::size_t he
     float sum = nothing;
     for (std::size_t j = 0; j < l; ++j) sum += row[j];
     for (std::size_t j = 0; j < l; ++j) row[j] /= sum;
-    tape.null_share[head * n + c] = nothing / sum;
     float* features = tape.features.row(c);
     features[kScalarFeatures + head] = std::log(sum) + highest[c] - null;
-    features[kScalarFeatures + weights.shape.heads + head] =
-        ops::dot(l, row, tape.values.row(head) + c * l);
   }
 }
 
 }  // namespace
 
-RankerWeights::RankerWeights(const RankerShape& s) : shape(s) {
-  const std::size_t d = s.width;
-  query = key = value = target = Tensor({d, d});
-  theta = Tensor({s.heads, kPairTerms});
-  action = Tensor({s.heads, s.actions});
-  null = Tensor({s.heads});
-  linear = feature_mean = feature_scale = Tensor({features()});
-  hidden1 = Tensor({s.hidden, features()});
-  hidden2 = Tensor({s.hidden, s.hidden});
-  bias1 = bias2 = out = Tensor({s.hidden});
-  std::fill(feature_scale.values().begin(), feature_scale.values().end(), 1.0F);
-}
-
-RankerWeights RankerWeights::initial(const RankerShape& shape, std::uint64_t seed) {
-  RankerWeights weights(shape);
-  Random random(seed);
-  const auto fill = [&](Tensor& tensor, float deviation) {
-    for (float& x : tensor.values()) x = deviation * random.normal();
-  };
-  fill(weights.query, 0.02F);
-  fill(weights.key, 0.02F);
-  // value . target starts as the inner product of the two items' vectors.
-  for (std::size_t d = 0; d < shape.width; ++d)
-    weights.value.row(d)[d] = weights.target.row(d)[d] = 1;
-  for (std::size_t h = 0; h < shape.heads; ++h) {
-    float* theta = weights.theta.row(h);
-    if (h % 2 == 0) {  // the transition score
-      theta[kPairTransition] = 1;
-      theta[kPairAge] = std::log(Transitions::kAgeDecay);
-      weights.null[h] = std::log(kTransitionUnit);
-    } else {  // like texts, the recent ones more
-      theta[kPairText] = 4;
-      theta[kPairAge] = std::log(0.9F);
-      weights.null[h] = 2;
-    }
-  }
-  fill(weights.hidden1, 1 / std::sqrt(static_cast<float>(weights.features())));
-  fill(weights.hidden2, 1 / std::sqrt(static_cast<float>(shape.hidden)));
-  weights.linear[kRetrieval] = 1;
-  return weights;
-}
-
-std::vector<std::pair<std::string, Tensor*>> RankerWeights::tensors() {
-  return {{"query", &query},     {"key", &key},       {"value", &value},     {"target", &target},
-          {"theta", &theta},     {"action", &action}, {"null", &null},       {"linear", &linear},
-          {"hidden1", &hidden1}, {"bias1", &bias1},   {"hidden2", &hidden2}, {"bias2", &bias2},
-          {"out", &out}};
-}
-
-std::vector<std::pair<std::string, const Tensor*>> RankerWeights::tensors() const {
-  std::vector<std::pair<std::string, const Tensor*>> all;
-  for (auto& [name, tensor] : const_cast<RankerWeights*>(this)->tensors()) {
-    all.emplace_back(std::move(name), tensor);
-  }
-  return all;
-}
-
-void RankerWeights::save(Weights& weights) const {
-  const auto put = [&](const std::string& name, const Tensor& tensor) {
-    weights.put("ranker." + name, tensor.shape(), {tensor.values().begin(), tensor.values().end()});
-  };
-  for (const auto& [name, tensor] : tensors()) put(name, *tensor);
-  put("feature_mean", feature_mean);
-  put("feature_scale", feature_scale);
-  weights.put("ranker.value_scale", {1}, {value_scale});
-  weights.put_ids(
-      "ranker.shape",
-      {static_cast<std::uint32_t>(shape.width), static_cast<std::uint32_t>(shape.heads),
-       static_cast<std::uint32_t>(shape.actions), static_cast<std::uint32_t>(shape.hidden),
-       static_cast<std::uint32_t>(shape.text_width), static_cast<std::uint32_t>(shape.centre_k)});
-}
-
-RankerWeights RankerWeights::load(const Weights& weights) {
-  const auto sizes = weights.ids("ranker.shape");
-  if (sizes.size() != 6) throw WeightsError("ranker.shape has not 6 numbers");
-  const RankerShape shape{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]};
-  if (shape.width == 0 || shape.heads == 0 || shape.width % shape.heads != 0 ||
-      shape.actions == 0 || shape.hidden == 0 ||
-      weights.shape("ranker.query") != Weights::Shape{shape.width, shape.width} ||
-      weights.shape("ranker.action") != Weights::Shape{shape.heads, shape.actions} ||
-      weights.shape("ranker.hidden2") != Weights::Shape{shape.hidden, shape.hidden}) {
-    throw WeightsError("ranker.shape does not agree with the arrays");
-  }
-  RankerWeights result(shape);
-  const auto get = [&](const std::string& name, Tensor& tensor) {
-    const auto values = weights.floats("ranker." + name, tensor.shape());
-    tensor = Tensor(tensor.shape(), {values.begin(), values.end()});
-  };
-  for (auto& [name, tensor] : result.tensors()) get(name, *tensor);
-  get("feature_mean", result.feature_mean);
-  get("feature_scale", result.feature_scale);
-  result.value_scale = weights.floats("ranker.value_scale", {1})[0];
-  return result;
-}
-
 void rank_candidates(const Context& context, const RankerWeights& weights,
-                     const Transitions& transitions, const BehaviourInput& behaviours,
-                     const CandidateInput& candidates, std::span<const float> retrieval,
-                     float dropout, std::uint64_t seed, RankerTape& tape) {
-  const std::size_t text_width = weights.shape.text_width;
+                     const Transitions& transitions, const ItemPairs& ease,
+                     const BehaviourInput& behaviours, const CandidateInput& candidates,
+                     std::span<const float> retrieval, float dropout, std::uint64_t seed,
+                     RankerTape& tape) {
   const std::size_t n = tape.candidates = candidates.rows.size();
   const std::size_t l = tape.behaviours = behaviours.behaviours.size();
   const std::size_t d = weights.shape.width;
@@ -243,46 +79,27 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
   tape.dropout = dropout;
   tape.seed = seed;
 
-  // Keys and values of the behaviours, folded into the candidates' space: one product per head
-  // scores all pairs.
-  for (Tensor* x : {&tape.key, &tape.value}) shape_as(*x, {l, d});
-  for (Tensor* x : {&tape.key_seen, &tape.value_seen}) shape_as(*x, {heads, l, d});
-  for (Tensor* x : {&tape.log_transition, &tape.cosine}) shape_as(*x, {n, l});
-  for (Tensor* x : {&tape.attention, &tape.values}) shape_as(*x, {heads, n, l});
-  shape_as(tape.null_share, {heads, n});
+  // Keys of the behaviours, folded into the candidates' space: one product per head scores all
+  // pairs.
+  shape_as(tape.key, {l, d});
+  shape_as(tape.key_seen, {heads, l, d});
+  for (Tensor* x : {&tape.log_transition, &tape.cosine, &tape.similarity, &tape.ease}) {
+    shape_as(*x, {n, l});
+  }
+  shape_as(tape.attention, {heads, n, l});
   shape_as(tape.features, {n, f});
   ops::gemm(context, Transpose::kNo, Transpose::kYes, l, d, d, 1, behaviours.vectors.data(), d,
             weights.key.data(), d, 0, tape.key.data(), d);
-  ops::gemm(context, Transpose::kNo, Transpose::kYes, l, d, d, 1, behaviours.vectors.data(), d,
-            weights.value.data(), d, 0, tape.value.data(), d);
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   for (std::size_t h = 0; h < heads; ++h) {
     const std::size_t part = h * head_width;
     ops::gemm(context, Transpose::kNo, Transpose::kNo, l, d, head_width, scale,
               tape.key.data() + part, d, weights.query.row(part), d, 0, tape.key_seen.row(h), d);
-    ops::gemm(context, Transpose::kNo, Transpose::kNo, l, d, head_width, 1,
-              tape.value.data() + part, d, weights.target.row(part), d, 0, tape.value_seen.row(h),
-              d);
     ops::gemm(context, Transpose::kNo, Transpose::kYes, n, l, d, 1, candidates.vectors.data(), d,
               tape.key_seen.row(h), d, 0, tape.attention.row(h), l);
-    ops::gemm(context, Transpose::kNo, Transpose::kYes, n, l, d, 1, candidates.vectors.data(), d,
-              tape.value_seen.row(h), d, 0, tape.values.row(h), l);
   }
 
-  // The named terms of each pair, and the scalar features made from them.
-  ops::gemm(context, Transpose::kNo, Transpose::kYes, n, l, text_width, 1, candidates.texts.data(),
-            text_width, behaviours.texts.data(), text_width, 0, tape.cosine.data(), l);
-  std::vector<float> fixed;
-  look_up_transitions(transitions, behaviours, candidates.rows, tape.log_transition, fixed);
-  describe_behaviours(weights, behaviours.behaviours, tape);
-  for (std::size_t c = 0; c < n; ++c) {
-    float* features = tape.features.row(c);
-    features[kRetrieval] = retrieval[c];
-    features[kPopularity] = candidates.log_popularity[c];
-    features[kTransition] = std::log1p(fixed[c] / kTransitionUnit);
-  }
-  text_features(tape, f, tape.features.data(), n);
-
+  describe(context, weights, transitions, ease, behaviours, candidates, retrieval, tape);
   for (std::size_t h = 0; h < heads; ++h) {
     attend(context, weights, h, behaviour_logits(weights, tape, behaviours.behaviours, h), tape);
   }
@@ -352,56 +169,40 @@ void rank_candidates_backward(const Context& context, const RankerWeights& weigh
             weights.hidden1.data(), f, 1, dfeatures.data(), f);
 
   Tensor dlogits({n, l});
-  Tensor dvalues({n, l});
   Tensor dseen({l, d});
   Tensor dkey({l, d});
-  Tensor dvalue({l, d});
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   for (std::size_t h = 0; h < heads; ++h) {
     const std::size_t evidence = kScalarFeatures + h;
-    const std::size_t attended = kScalarFeatures + heads + h;
     float* dtheta = gradient.theta.row(h);
     for (std::size_t c = 0; c < n; ++c) {
       const float devidence = dfeatures.row(c)[evidence] * weights.feature_scale[evidence];
-      const float dattended = dfeatures.row(c)[attended] * weights.feature_scale[attended];
       const float* p = tape.attention.row(h) + c * l;
-      const float* value = tape.values.row(h) + c * l;
-      const float mean = ops::dot(l, p, value);
-      float seen = 0;  // share of the attention that is not the null's
       for (std::size_t j = 0; j < l; ++j) {
-        const float dlogit = p[j] * (devidence + dattended * (value[j] - mean));
+        const float dlogit = p[j] * devidence;
         dlogits.row(c)[j] = dlogit;
-        dvalues.row(c)[j] = dattended * p[j];
-        seen += p[j];
         dtheta[kPairTransition] += dlogit * tape.log_transition.row(c)[j];
         dtheta[kPairText] += dlogit * tape.cosine.row(c)[j];
+        dtheta[kPairVectors] += dlogit * tape.similarity.row(c)[j];
+        dtheta[kPairEase] += dlogit * tape.ease.row(c)[j];
         dtheta[kPairAge] += dlogit * tape.age[j];
         dtheta[kPairGap] += dlogit * tape.gap[j];
         dtheta[kPairValue] += dlogit * tape.rating[j];
         gradient.action.row(h)[behaviours.behaviours[j].action] += dlogit;
+        gradient.null[h] -= dlogit;
       }
-      gradient.null[h] -= devidence * seen + dattended * tape.null_share[h * n + c] * mean;
     }
-    const std::size_t part = h * head_width;
     // logits = candidates . key_seen, key_seen = scale key query
+    const std::size_t part = h * head_width;
     ops::gemm(context, Transpose::kYes, Transpose::kNo, l, d, n, 1, dlogits.data(), l,
               candidates.vectors.data(), d, 0, dseen.data(), d);
     ops::gemm(context, Transpose::kYes, Transpose::kNo, head_width, d, l, scale,
               tape.key.data() + part, d, dseen.data(), d, 1, gradient.query.row(part), d);
     ops::gemm(context, Transpose::kNo, Transpose::kYes, l, head_width, d, scale, dseen.data(), d,
               weights.query.row(part), d, 0, dkey.data() + part, d);
-    // values = candidates . value_seen, value_seen = value target
-    ops::gemm(context, Transpose::kYes, Transpose::kNo, l, d, n, 1, dvalues.data(), l,
-              candidates.vectors.data(), d, 0, dseen.data(), d);
-    ops::gemm(context, Transpose::kYes, Transpose::kNo, head_width, d, l, 1,
-              tape.value.data() + part, d, dseen.data(), d, 1, gradient.target.row(part), d);
-    ops::gemm(context, Transpose::kNo, Transpose::kYes, l, head_width, d, 1, dseen.data(), d,
-              weights.target.row(part), d, 0, dvalue.data() + part, d);
   }
   ops::gemm(context, Transpose::kYes, Transpose::kNo, d, d, l, 1, dkey.data(), d,
             behaviours.vectors.data(), d, 1, gradient.key.data(), d);
-  ops::gemm(context, Transpose::kYes, Transpose::kNo, d, d, l, 1, dvalue.data(), d,
-            behaviours.vectors.data(), d, 1, gradient.value.data(), d);
 }
 
 std::array<float, kScoreParts.size()> score_parts(const RankerWeights& weights,
@@ -410,9 +211,13 @@ std::array<float, kScoreParts.size()> score_parts(const RankerWeights& weights,
   const auto term = [&](std::size_t i) { return weights.linear[i] * features[i]; };
   float attention = 0;
   for (std::size_t i = kScalarFeatures; i < weights.features(); ++i) attention += term(i);
-  return {term(kRetrieval),  attention,
-          term(kTransition), term(kTextLast) + term(kTextHighest) + term(kTextMean),
-          term(kPopularity), tape.interaction[n]};
+  return {term(kRetrieval),
+          attention,
+          term(kTransition) + term(kEase),
+          term(kTextLast) + term(kTextHighest) + term(kTextMean),
+          term(kVectors5) + term(kVectors20) + term(kVectors) + term(kVectorsLiked),
+          term(kPopularity) + term(kFresh),
+          tape.interaction[n]};
 }
 
 }  // namespace fovea::ranking

@@ -1,14 +1,13 @@
 // Target attention and the ranker over it, forward and backward for one user and their candidates.
 // Every candidate attends to the user's behaviours (DIN: arXiv 1706.06978). The weight of behaviour
 // j for candidate c is
-//   logit[c,j] = query_c . key_j / sqrt(D/H) + theta . (log transition, text cosine, age, gap,
-//   value)[c,j] + action_j
+//   logit[c,j] = query_c . key_j / sqrt(D/H) + theta . (log transition, cosine of texts, cosine of
+//   learned vectors, EASE, age, gap, value)[c,j] + action_j
 // so that attention contains the fixed ways of weighing behaviours and starts as them: head 0 as
-// the transition score, head 1 by text. A head gives the score two numbers: evidence, log(1 + sum_j
-// exp(logit - null)), and the attended value, sum_j p_j value[c,j], p the softmax over the
-// behaviours and the null. With scalar features they enter a linear term and an MLP whose last
-// layer starts at zero. Legend: L behaviours, N candidates, D channels, H heads, K text channels, A
-// actions, F features.
+// the transition score, head 1 by text. A head gives the score its evidence, log(1 + sum_j
+// exp(logit - null)), and explains itself by the softmax over the behaviours and the null. With
+// scalar features it enters a linear term and an MLP whose last layer starts at zero. Legend: L
+// behaviours, N candidates, D channels, H heads, K text channels, A actions, F features.
 #pragma once
 
 #include <array>
@@ -39,17 +38,25 @@ struct RankerShape {
 enum Feature : std::size_t {
   kRetrieval,
   kPopularity,
-  kTextLast,
-  kTextHighest,
-  kTextMean,
-  kTransition,
-  kScalarFeatures,  // then evidence of each head, then attended value of each head
+  kFresh,           // 1 for an item without a training behaviour
+  kTextLast,        // cosine of texts: the newest behaviour,
+  kTextHighest,     // the highest and
+  kTextMean,        // the mean of the last 20
+  kTransition,      // fixed transition score
+  kEase,            // over the whole history
+  kVectors5,        // mean cosine of learned vectors over the last 5,
+  kVectors20,       // 20 and
+  kVectors,         // all behaviours
+  kVectorsLiked,    // the last weighed by how much more a behaviour was valued than the user's mean
+  kScalarFeatures,  // then evidence of each head
 };
 
 /// What a pair of candidate and behaviour is described by, in theta.
 enum PairTerm : std::size_t {
   kPairTransition,
   kPairText,
+  kPairVectors,
+  kPairEase,
   kPairAge,
   kPairGap,
   kPairValue,
@@ -64,11 +71,10 @@ struct RankerWeights {
   /// for retrieval.
   static RankerWeights initial(const RankerShape& shape, std::uint64_t seed);
 
-  std::size_t features() const { return kScalarFeatures + 2 * shape.heads; }  // F
+  std::size_t features() const { return kScalarFeatures + shape.heads; }  // F
 
   RankerShape shape;
   Tensor query, key;      // [D, D], heads side by side in rows
-  Tensor value, target;   // [D, D], the same
   Tensor theta;           // [H, kPairTerms]
   Tensor action;          // [H, A]
   Tensor null;            // [H], logit of attending to nothing
@@ -81,6 +87,7 @@ struct RankerWeights {
   // mean) * value_scale.
   Tensor feature_mean, feature_scale;  // [F]
   float value_scale = 0;
+  Tensor action_weights;  // [A], as configured; behaviours not above 0 leave the fixed scores alone
 
   std::vector<std::pair<std::string, Tensor*>> tensors();  ///< The learned ones.
   std::vector<std::pair<std::string, const Tensor*>> tensors() const;
@@ -92,12 +99,12 @@ struct RankerWeights {
 /// Intermediate results of one forward pass; reused from call to call.
 struct RankerTape {
   std::size_t behaviours = 0, candidates = 0;
-  Tensor key, value;                    // [L, D] per behaviour
-  Tensor key_seen, value_seen;          // [H, L, D] folded into the candidate's space
-  Tensor log_transition, cosine;        // [N, L]
+  Tensor key;                           // [L, D] per behaviour
+  Tensor key_seen;                      // [H, L, D] folded into the candidate's space
+  Tensor log_transition, cosine;        // [N, L], of texts
+  Tensor similarity, ease;              // [N, L], of learned vectors; EASE entries
   std::vector<float> age, gap, rating;  // [L]
-  Tensor attention, values;             // [H, N, L]
-  Tensor null_share;                    // [H, N]
+  Tensor attention;                     // [H, N, L]
   Tensor features;                      // [N, F], as they enter linear and MLP
   Tensor hidden1, hidden2;              // [N, hidden]
   Tensor interaction;                   // [N], the MLP's output
@@ -108,9 +115,10 @@ struct RankerTape {
 
 /// `retrieval` [N]: inner product of user state and candidate, minus its centre. L >= 1.
 void rank_candidates(const Context& context, const RankerWeights& weights,
-                     const Transitions& transitions, const BehaviourInput& behaviours,
-                     const CandidateInput& candidates, std::span<const float> retrieval,
-                     float dropout, std::uint64_t seed, RankerTape& tape);
+                     const Transitions& transitions, const ItemPairs& ease,
+                     const BehaviourInput& behaviours, const CandidateInput& candidates,
+                     std::span<const float> retrieval, float dropout, std::uint64_t seed,
+                     RankerTape& tape);
 
 /// Adds to `gradient` what `dscores` [N] implies.
 void rank_candidates_backward(const Context& context, const RankerWeights& weights,

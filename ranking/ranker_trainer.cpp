@@ -14,11 +14,12 @@ namespace {
 
 using ops::Transpose;
 
-constexpr std::size_t kExamplesMax = 50'000;
 constexpr std::size_t kHardNegatives = 48;     // from the retrieved candidates
 constexpr std::size_t kUniformNegatives = 15;  // from the whole catalogue
 constexpr std::size_t kStepExamples = 64;
 constexpr std::size_t kPatience = 4;
+constexpr float kLearningRate = 3e-3F;  // a tenth of it for the products of attention
+constexpr float kDropout = 0.2F;
 
 // One question with its candidates as serving would retrieve them, seen items left out.
 struct Example {
@@ -35,6 +36,17 @@ class Gather {
   Gather(const TrainData& data, const RankerBase& base, std::span<const float> vectors)
       : data_(data), base_(base), vectors_(vectors) {}
 
+  /// Makes candidate c what it would be had nobody acted on it: `vectors` [V, D] are those of texts
+  /// alone.
+  void make_fresh(std::size_t c, std::span<const float> vectors, const float* state, float centre) {
+    const std::size_t d = base_.encoder.shape.width;
+    const auto row = vectors.subspan(rows_[c] * d, d);
+    std::copy(row.begin(), row.end(), candidate_vectors_.data() + c * d);
+    popularity_[c] = 0;
+    rows_[c] = kNoTarget;  // no transition leads to it
+    retrieval[c] = ops::dot(d, state, row.data()) - centre;
+  }
+
   void operator()(const Example& example, std::span<const std::uint32_t> rows, const float* state) {
     const std::size_t d = base_.encoder.shape.width;
     const std::span<const Behaviour> history = example.question->history;
@@ -43,11 +55,13 @@ class Gather {
     for (const Behaviour& b : kept) kept_rows.push_back(b.row);
     take(vectors_, d, kept_rows, behaviour_vectors_);
     take(data_.texts, data_.text_width, kept_rows, behaviour_texts_);
-    behaviours = {kept, behaviour_vectors_, behaviour_texts_};
+    behaviours = {kept, behaviour_vectors_, behaviour_texts_,
+                  history.first(history.size() - kept.size())};
     take(vectors_, d, rows, candidate_vectors_);
     take(data_.texts, data_.text_width, rows, candidate_texts_);
     take(base_.log_popularity, 1, rows, popularity_);
-    candidates = {rows, candidate_vectors_, candidate_texts_, popularity_};
+    rows_.assign(rows.begin(), rows.end());
+    candidates = {rows_, candidate_vectors_, candidate_texts_, popularity_};
     retrieval.resize(rows.size());
     for (std::size_t c = 0; c < rows.size(); ++c) {
       retrieval[c] = ops::dot(d, state, candidate_vectors_.data() + c * d) - example.centre;
@@ -71,6 +85,7 @@ class Gather {
   const TrainData& data_;
   const RankerBase& base_;
   std::span<const float> vectors_;
+  std::vector<std::uint32_t> rows_;
   std::vector<float> behaviour_vectors_, behaviour_texts_;
   std::vector<float> candidate_vectors_, candidate_texts_, popularity_;
 };
@@ -78,7 +93,8 @@ class Gather {
 // Candidates from both sources for each question; the states are those of the questions.
 std::vector<Example> retrieve(const TrainData& data, const RankerBase& base,
                               std::span<const HeldOut> questions, std::span<const float> vectors,
-                              std::span<const float> states, const TrainOptions& options) {
+                              std::span<const float> states, std::size_t retrieved,
+                              const TrainOptions& options) {
   const std::size_t d = base.encoder.shape.width;
   const Context alone{1};
   std::vector<Example> examples(questions.size());
@@ -92,13 +108,19 @@ std::vector<Example> retrieve(const TrainData& data, const RankerBase& base,
               vectors.data(), d, 0, scores.data(), data.items);
     std::vector<std::uint32_t> order(data.items);
     for (std::uint32_t v = 0; v < data.items; ++v) order[v] = v;
-    const std::size_t k = std::min(options.ranker_candidates, data.items);
+    const std::size_t k = std::min(std::max(retrieved, options.ranker_candidates), data.items);
+    const auto better = [&](std::uint32_t a, std::uint32_t b) {
+      return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
+    };
     std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k) - 1, order.end(),
-                     [&](std::uint32_t a, std::uint32_t b) {
-                       return scores[a] != scores[b] ? scores[a] > scores[b] : a < b;
-                     });
+                     better);
     order.resize(k);
-    for (const std::uint32_t v : order) example.centre += scores[v] / static_cast<float>(k);
+    const std::size_t centred = std::min(options.ranker_candidates, k);
+    std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(centred) - 1,
+                     order.end(), better);
+    for (std::size_t i = 0; i < centred; ++i) {
+      example.centre += scores[order[i]] / static_cast<float>(centred);
+    }
     std::vector<std::uint32_t> newest;
     std::unordered_set<std::uint32_t> taken;  // seen items first, so that they are left out
     for (auto b = questions[q].history.rbegin(); b != questions[q].history.rend(); ++b) {
@@ -145,7 +167,7 @@ void standardise(const TrainData& data, const RankerBase& base, std::span<const 
   for (std::size_t e = 0; e < std::min(examples.size(), kExamples); ++e) {
     const auto rows = sample_rows(*examples[e], data.items, Random(e));
     gather(*examples[e], rows, states.data() + examples[e]->state * base.encoder.shape.width);
-    rank_candidates({1}, weights, base.transitions, gather.behaviours, gather.candidates,
+    rank_candidates({1}, weights, base.transitions, base.ease, gather.behaviours, gather.candidates,
                     gather.retrieval, 0, 0, tape);
     for (std::size_t c = 0; c < rows.size(); ++c) {
       for (std::size_t i = 0; i < f; ++i) {
@@ -168,6 +190,19 @@ void standardise(const TrainData& data, const RankerBase& base, std::span<const 
   }
 }
 
+// Leaves out the features that the options switch off.
+void switch_off(const TrainOptions& options, RankerWeights& weights) {
+  const auto off = [&](std::size_t first, std::size_t n) {
+    for (std::size_t f = first; f < first + n; ++f) weights.feature_scale[f] = 0;
+  };
+  if (!options.transition_features) off(kTransition, 1);
+  if (!options.ease_features) off(kEase, 1);
+  if (!options.text_features) off(kTextLast, 3);
+  if (!options.vector_features) off(kVectors5, 4);
+  if (!options.popularity_features) off(kPopularity, 2);
+  if (!options.target_attention) off(kScalarFeatures, weights.shape.heads);
+}
+
 float value_scale(const Interactions& interactions) {
   double squares = 0;
   double count = 0;
@@ -182,34 +217,58 @@ float value_scale(const Interactions& interactions) {
   return deviation < 1e-6 ? 0 : static_cast<float>(1 / deviation);
 }
 
-double ndcg_of(const Example& example, std::span<const std::uint32_t> rows,
-               std::span<const float> scores) {
-  const auto at = std::lower_bound(rows.begin(), rows.end(), example.question->target.row);
-  const float target = scores[static_cast<std::size_t>(at - rows.begin())];
-  const auto better =
-      std::count_if(scores.begin(), scores.end(), [&](float s) { return s > target; });
-  return better < 10 ? 1 / std::log2(static_cast<double>(better) + 2) : 0;
-}
+// Where an answer stands among its candidates, and how surprised the ranker is: -log of its
+// softmax.
+struct Outcome {
+  std::optional<std::size_t> place;  // absent: not among the candidates
+  double loss = 0;
+};
 
-double mean_ndcg(const TrainData& data, const RankerBase& base, std::span<const float> vectors,
-                 std::span<const float> states, std::span<const Example* const> examples,
-                 const RankerWeights& weights, int threads) {
-  double sum = 0;
-#pragma omp parallel num_threads(threads) reduction(+ : sum)
+std::vector<Outcome> outcomes(const TrainData& data, const RankerBase& base,
+                              std::span<const float> vectors, std::span<const float> states,
+                              std::span<const Example* const> examples,
+                              const RankerWeights& weights, int threads) {
+  std::vector<Outcome> result(examples.size());
+#pragma omp parallel num_threads(threads)
   {
     Gather gather(data, base, vectors);
     RankerTape tape;
 #pragma omp for schedule(static)
     for (std::size_t e = 0; e < examples.size(); ++e) {
-      if (!examples[e]->answered) continue;
-      gather(*examples[e], examples[e]->candidates,
-             states.data() + examples[e]->state * base.encoder.shape.width);
-      rank_candidates({1}, weights, base.transitions, gather.behaviours, gather.candidates,
-                      gather.retrieval, 0, 0, tape);
-      sum += ndcg_of(*examples[e], examples[e]->candidates, tape.scores.values());
+      const Example& example = *examples[e];
+      if (!example.answered) continue;
+      gather(example, example.candidates, states.data() + example.state * base.encoder.shape.width);
+      rank_candidates({1}, weights, base.transitions, base.ease, gather.behaviours,
+                      gather.candidates, gather.retrieval, 0, 0, tape);
+      const auto at = std::lower_bound(example.candidates.begin(), example.candidates.end(),
+                                       example.question->target.row);
+      const float target = tape.scores[static_cast<std::size_t>(at - example.candidates.begin())];
+      std::size_t better = 0;
+      double sum = 0;
+      for (const float score : tape.scores.values()) {
+        if (score > target) ++better;
+        sum += std::exp(static_cast<double>(score) - target);
+      }
+      result[e] = {better, std::log(sum)};
     }
   }
-  return examples.empty() ? 0 : sum / static_cast<double>(examples.size());
+  return result;
+}
+
+struct Fitness {
+  double ndcg_10 = 0, loss = 0;
+};
+
+Fitness mean(std::span<const Outcome> outcomes) {
+  Fitness sum;
+  for (const Outcome& outcome : outcomes) {
+    sum.loss += outcome.loss;
+    if (outcome.place && *outcome.place < 10) {
+      sum.ndcg_10 += 1 / std::log2(static_cast<double>(*outcome.place) + 2);
+    }
+  }
+  const double n = std::max<double>(static_cast<double>(outcomes.size()), 1);
+  return {sum.ndcg_10 / n, sum.loss / n};
 }
 
 // Loss and gradient of one example: the positive is rows[0].
@@ -241,11 +300,11 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
   Random random(options.seed + 29);
   for (std::size_t i = sampled.size(); i > 1; --i)
     std::swap(sampled[i - 1], sampled[random.below(i)]);
-  if (sampled.size() > kExamplesMax) sampled.resize(kExamplesMax);
 
   const std::vector<float> vectors = all_item_vectors(context, base.encoder, data.whitened);
   const std::vector<float> states = last_states(context, base.encoder, vectors, sampled);
-  const std::vector<Example> examples = retrieve(data, base, sampled, vectors, states, options);
+  const std::vector<Example> examples =
+      retrieve(data, base, sampled, vectors, states, options.ranker_candidates, options);
   std::vector<const Example*> training;
   std::vector<const Example*> held_out;
   for (std::size_t e = 0; e < examples.size(); ++e) {
@@ -260,20 +319,28 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
                                          .centre_k = options.ranker_candidates},
                                         options.seed + 2);
   if (training.empty()) return best;
+  std::copy(data.action_weights.begin(), data.action_weights.end(),
+            best.weights.action_weights.data());
   best.weights.value_scale = value_scale(data.interactions);
   standardise(data, base, vectors, states, training, best.weights);
-  best.validation_ndcg_10 =
-      mean_ndcg(data, base, vectors, states, held_out, best.weights, options.threads);
+  switch_off(options, best.weights);
+  const Fitness initial =
+      mean(outcomes(data, base, vectors, states, held_out, best.weights, options.threads));
+  best.validation_ndcg_10 = initial.ndcg_10;
+  double least_loss = initial.loss;
 
+  EncoderWeights textual = base.encoder;
+  textual.learned.assign(textual.learned.size(), 0);
+  const std::vector<float> text_vectors = all_item_vectors(context, textual, data.whitened);
   RankerWeights weights = best.weights;
   Adam<RankerWeights> adam(weights);
   const std::size_t threads = static_cast<std::size_t>(options.threads);
   std::vector<RankerWeights> gradients(threads, RankerWeights(weights.shape));
-  const auto options_of = [](const std::string& name) {
+  const auto options_of = [&](const std::string& name) {
     ops::AdamOptions adam_options;
-    adam_options.learning_rate = 3e-3F;
-    if (name == "query" || name == "key" || name == "value" || name == "target") {
-      adam_options.learning_rate = 3e-4F;
+    adam_options.learning_rate = kLearningRate;
+    if (name == "query" || name == "key") {
+      adam_options.learning_rate = options.attention_products ? 0.1F * kLearningRate : 0;
     }
     return adam_options;
   };
@@ -296,11 +363,19 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
         std::vector<float> dscores;
         for (std::size_t e = begin + thread; e < end; e += threads) {
           const Example& example = *training[e];
-          const std::uint64_t draw = mix(options.seed ^ mix(epoch * kExamplesMax + example.state));
+          const std::uint64_t draw =
+              mix(options.seed ^ mix(epoch * examples.size() + example.state));
           const auto rows = sample_rows(example, data.items, Random(draw));
-          gather(example, rows, states.data() + example.state * d);
-          rank_candidates({1}, weights, base.transitions, gather.behaviours, gather.candidates,
-                          gather.retrieval, 0.2F, draw >> 16, tape);
+          const float* state = states.data() + example.state * d;
+          gather(example, rows, state);
+          Random coin(draw + 1);
+          for (std::size_t c = 0; c < rows.size(); ++c) {
+            if (coin.uniform() < options.ranker_fresh) {
+              gather.make_fresh(c, text_vectors, state, example.centre);
+            }
+          }
+          rank_candidates({1}, weights, base.transitions, base.ease, gather.behaviours,
+                          gather.candidates, gather.retrieval, kDropout, draw >> 16, tape);
           step_loss += listwise_loss(tape.scores.values(), dscores);
           for (float& g : dscores) g /= static_cast<float>(end - begin);
           rank_candidates_backward({1}, weights, gather.behaviours, gather.candidates, tape,
@@ -312,27 +387,39 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
         add_gradient(gradients[0], gradients[thread]);
       adam.step(context, gradients[0], weights, options_of);
     }
-    const double ndcg = mean_ndcg(data, base, vectors, states, held_out, weights, options.threads);
+    const Fitness fitness =
+        mean(outcomes(data, base, vectors, states, held_out, weights, options.threads));
     ++since_best;
-    if (ndcg > best.validation_ndcg_10) {
-      best = {weights, epoch, ndcg};
+    // By the loss: on a few hundred examples ndcg@10 says little of which epoch is better.
+    if (fitness.loss < least_loss) {
+      best = {weights, epoch, fitness.ndcg_10};
+      least_loss = fitness.loss;
       since_best = 0;
     }
-    progress({"ranker", epoch, loss / static_cast<double>(training.size()), ndcg,
+    progress({"ranker", epoch, loss / static_cast<double>(training.size()), fitness.ndcg_10,
               std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()});
   }
   return best;
 }
 
-double ranked_ndcg_10(const TrainData& data, const RankerBase& base, const RankerWeights& ranker,
-                      std::span<const HeldOut> questions, const TrainOptions& options) {
+std::vector<std::optional<std::size_t>> ranked_places(const TrainData& data, const RankerBase& base,
+                                                      const RankerWeights& ranker,
+                                                      std::span<const HeldOut> questions,
+                                                      std::size_t retrieved,
+                                                      const TrainOptions& options) {
   const Context context{options.threads};
   const std::vector<float> vectors = all_item_vectors(context, base.encoder, data.whitened);
   const std::vector<float> states = last_states(context, base.encoder, vectors, questions);
-  const std::vector<Example> examples = retrieve(data, base, questions, vectors, states, options);
+  const std::vector<Example> examples =
+      retrieve(data, base, questions, vectors, states, retrieved, options);
   std::vector<const Example*> all;
   for (const Example& example : examples) all.push_back(&example);
-  return mean_ndcg(data, base, vectors, states, all, ranker, options.threads);
+  std::vector<std::optional<std::size_t>> places;
+  for (const Outcome& outcome :
+       outcomes(data, base, vectors, states, all, ranker, options.threads)) {
+    places.push_back(outcome.place);
+  }
+  return places;
 }
 
 }  // namespace fovea::ranking

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -25,6 +26,7 @@ struct RankerFit {
 struct RankerBase {
   const EncoderWeights& encoder;
   const Transitions& transitions;
+  const ItemPairs& ease;
   std::span<const float> log_popularity;  ///< [V], of the same behaviours.
 };
 
@@ -34,8 +36,12 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
                        std::span<const HeldOut> questions, const TrainOptions& options,
                        const std::function<void(const TrainProgress&)>& progress);
 
-/// NDCG@10 of `questions` when the candidates that serving would retrieve are ranked.
-double ranked_ndcg_10(const TrainData& data, const RankerBase& base, const RankerWeights& ranker,
-                      std::span<const HeldOut> questions, const TrainOptions& options);
+/// Places, from 0, of the answers to `questions` when `retrieved` candidates of each source are
+/// ranked as in serving; absent: the answer was not among them.
+std::vector<std::optional<std::size_t>> ranked_places(const TrainData& data, const RankerBase& base,
+                                                      const RankerWeights& ranker,
+                                                      std::span<const HeldOut> questions,
+                                                      std::size_t retrieved,
+                                                      const TrainOptions& options);
 
 }  // namespace fovea::ranking

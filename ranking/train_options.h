@@ -20,6 +20,16 @@ struct TrainOptions {
   std::size_t patience = 5;
   std::size_t ranker_epochs_max = 20;
   std::size_t ranker_candidates = 200;  ///< Also centre_k.
+  std::size_t ranker_examples = 10;
+  double ranker_fresh = 0.0;
+  std::size_t ease_items_max = 16'000;
+  bool transition_features = true;
+  bool ease_features = true;
+  bool text_features = true;
+  bool vector_features = true;
+  bool popularity_features = true;
+  bool target_attention = true;
+  bool attention_products = true;
   std::uint64_t seed = 1;
   // Performance.
   int threads = 2;
@@ -46,6 +56,25 @@ void for_each_option(Options& options, const Visit& visit) {
   visit("ranker_epochs_max", options.ranker_epochs_max, 0, 10'000, "Passes of the ranker at most");
   visit("ranker_candidates", options.ranker_candidates, 1, 2000,
         "Candidates retrieved from each source in ranker training");
+  visit("ranker_examples", options.ranker_examples, 1, 100,
+        "Newest behaviours of a user that the ranker is fitted on, at most a tenth of them");
+  visit("ranker_fresh", options.ranker_fresh, 0, 0.9,
+        "Share of items that the ranker sees as if nobody had acted on them");
+  visit("ease_items_max", options.ease_items_max, 0, 50'000,
+        "Touched items up to which EASE is solved: 4 bytes for each pair, time with the cube; 0: "
+        "never");
+  visit("transition_features", options.transition_features, false, true,
+        "The ranker sees the fixed transition score");
+  visit("ease_features", options.ease_features, false, true, "The ranker sees the EASE score");
+  visit("text_features", options.text_features, false, true, "The ranker sees cosines of texts");
+  visit("vector_features", options.vector_features, false, true,
+        "The ranker sees cosines of learned vectors");
+  visit("popularity_features", options.popularity_features, false, true,
+        "The ranker sees how popular an item is");
+  visit("target_attention", options.target_attention, false, true,
+        "Candidates attend to the behaviours");
+  visit("attention_products", options.attention_products, false, true,
+        "Attention learns products of queries and keys beside the named terms of a pair");
 }
 
 }  // namespace fovea::ranking

@@ -15,16 +15,6 @@ bool stronger(const Transitions::Entry& a, const Transitions::Entry& b) {
   return a.weight != b.weight ? a.weight > b.weight : a.row < b.row;
 }
 
-// One source's entries: those beyond `kept` strongest are dropped, the rest put in order of rows.
-void keep_strongest(std::vector<Transitions::Entry>& entries, std::size_t kept) {
-  if (entries.size() > kept) {
-    std::nth_element(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(kept),
-                     entries.end(), stronger);
-    entries.resize(kept);
-  }
-  std::ranges::sort(entries, {}, &Transitions::Entry::row);
-}
-
 }  // namespace
 
 Transitions Transitions::count(const Interactions& interactions, std::size_t items,
@@ -86,25 +76,12 @@ Transitions Transitions::count(const Interactions& interactions, std::size_t ite
         const double to = std::pow(popularity[target], options.target_popularity);
         entries.push_back({target, static_cast<float>(sum * from * to)});
       }
-      keep_strongest(entries, options.row_entries_max);
-      result.entries_.insert(result.entries_.end(), entries.begin(), entries.end());
-      result.offsets_.push_back(static_cast<std::uint32_t>(result.entries_.size()));
+      result.add_source(std::move(entries), options.row_entries_max);
     }
     pairs.clear();
     begin = end;
   }
   return result;
-}
-
-std::span<const Transitions::Entry> Transitions::from(std::uint32_t row) const {
-  if (static_cast<std::size_t>(row) + 1 >= offsets_.size()) return {};
-  return {entries_.data() + offsets_[row], entries_.data() + offsets_[row + 1]};
-}
-
-float Transitions::weight(std::uint32_t source, std::uint32_t target) const {
-  const auto entries = from(source);
-  const auto found = std::ranges::lower_bound(entries, target, {}, &Entry::row);
-  return found != entries.end() && found->row == target ? found->weight : 0;
 }
 
 std::vector<Transitions::Entry> Transitions::best(
@@ -124,45 +101,6 @@ std::vector<Transitions::Entry> Transitions::best(
                     entries.end(), stronger);
   entries.resize(n);
   return entries;
-}
-
-void Transitions::save(Weights& weights) const {
-  std::vector<std::uint32_t> rows;
-  std::vector<float> values;
-  rows.reserve(entries_.size());
-  values.reserve(entries_.size());
-  for (const Entry& entry : entries_) {
-    rows.push_back(entry.row);
-    values.push_back(entry.weight);
-  }
-  weights.put_ids("transitions.offsets", offsets_);
-  weights.put_ids("transitions.rows", std::move(rows));
-  weights.put("transitions.weights", {entries_.size()}, std::move(values));
-}
-
-Transitions Transitions::load(const Weights& weights) {
-  Transitions result;
-  const auto offsets = weights.ids("transitions.offsets");
-  const auto rows = weights.ids("transitions.rows");
-  const auto values = weights.floats("transitions.weights", {rows.size()});
-  if (offsets.empty() || offsets.front() != 0 || offsets.back() != rows.size() ||
-      !std::ranges::is_sorted(offsets)) {
-    throw WeightsError("transitions.offsets does not divide transitions.rows into sources");
-  }
-  result.offsets_.assign(offsets.begin(), offsets.end());
-  result.entries_.reserve(rows.size());
-  for (std::size_t i = 0; i < rows.size(); ++i) result.entries_.push_back({rows[i], values[i]});
-  for (std::uint32_t row = 0; row + 1 < offsets.size(); ++row) {
-    const auto entries = result.from(row);
-    if (!entries.empty() && entries.back().row + std::size_t{1} >= offsets.size()) {
-      throw WeightsError("transitions.rows names an item beyond transitions.offsets");
-    }
-    if (std::ranges::adjacent_find(entries, std::ranges::greater_equal{}, &Entry::row) !=
-        entries.end()) {
-      throw WeightsError("transitions.rows is not in order");
-    }
-  }
-  return result;
 }
 
 }  // namespace fovea::ranking

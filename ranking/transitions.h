@@ -9,12 +9,12 @@
 #include <vector>
 
 #include "ranking/interactions.h"
-#include "ranking/weights.h"
+#include "ranking/item_pairs.h"
 
 namespace fovea::ranking {
 
-/// Immutable once counted; thread-safe.
-class Transitions {
+/// C[a, b], b after a. Immutable once counted; thread-safe.
+class Transitions : public ItemPairs {
  public:
   struct Options {
     std::size_t window = 5;  ///< b counts for a when it is at most this many behaviours after a.
@@ -24,36 +24,21 @@ class Transitions {
     double target_popularity = -0.1;    ///< ... * popularity(b)^target_popularity
     std::size_t row_entries_max = 200;  ///< The strongest kept per item.
   };
-  struct Entry {
-    std::uint32_t row;
-    float weight;
-  };
   static constexpr float kAgeDecay =
       0.6F;  ///< Behaviour number `age` from the newest (0) counts kAgeDecay^age.
 
   Transitions() = default;
+  explicit Transitions(ItemPairs pairs) : ItemPairs(std::move(pairs)) {}
   /// `items` is the number of rows; behaviours at rows beyond it are ignored. A behaviour whose
   /// action's weight (by action index; 1 beyond them) is not positive is neither source nor target,
   /// and does not count in the distance of others.
   static Transitions count(const Interactions& interactions, std::size_t items,
                            std::span<const float> action_weights, const Options& options);
 
-  /// Entries of one source, ascending by row; empty for a row beyond those counted.
-  std::span<const Entry> from(std::uint32_t row) const;
-  float weight(std::uint32_t source,
-               std::uint32_t target) const;  ///< C[source, target], 0 when not kept.
-
   /// The n items of highest transition score, sum over behaviours of kAgeDecay^age C[behaviour,
   /// item], best first. `behaviours` newest first; only the first 20 count.
   std::vector<Entry> best(std::span<const std::uint32_t> behaviours_newest_first,
                           std::size_t n) const;
-
-  void save(Weights& weights) const;  ///< Arrays named "transitions.*".
-  static Transitions load(const Weights& weights);
-
- private:
-  std::vector<std::uint32_t> offsets_ = {0};  // [sources + 1]
-  std::vector<Entry> entries_;
 };
 
 }  // namespace fovea::ranking

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "ranking/ease.h"
 #include "ranking/encoder_trainer.h"
 #include "ranking/ranker.h"
 #include "ranking/weights.h"
@@ -108,6 +109,9 @@ TEST(Golden, TheRankerComputesWhatPyTorchDoes) {
   }
   const std::vector<float> action_weights = {1, 1, 1};
   const Transitions transitions = Transitions::count(log, vectors.size() / d, action_weights, {});
+  EaseOptions ease_options;
+  ease_options.ridge = floats("input.ridge")[0];
+  const ItemPairs ease = solve_ease(log, vectors.size() / d, action_weights, ease_options, 1);
 
   const auto rows = ids("input.rows");
   const auto seconds = ids("input.seconds");
@@ -124,14 +128,16 @@ TEST(Golden, TheRankerComputesWhatPyTorchDoes) {
   const auto candidate_vectors = take(vectors, d, candidates);
   const auto candidate_texts = take(texts, k, candidates);
   const auto candidate_popularity = take(popularity, 1, candidates);
-  const BehaviourInput behaviour_input{behaviours, behaviour_vectors, behaviour_texts};
+  std::vector<Behaviour> earlier;
+  for (const auto row : ids("input.earlier")) earlier.push_back({.row = row, .action = 1});
+  const BehaviourInput behaviour_input{behaviours, behaviour_vectors, behaviour_texts, earlier};
   const CandidateInput candidate_input{candidates, candidate_vectors, candidate_texts,
                                        candidate_popularity};
   const auto retrieval = floats("input.retrieval");
   RankerTape tape;
   const auto loss_of = [&](RankerWeights& gradient) {
-    rank_candidates(kContext, weights, transitions, behaviour_input, candidate_input, retrieval, 0,
-                    0, tape);
+    rank_candidates(kContext, weights, transitions, ease, behaviour_input, candidate_input,
+                    retrieval, 0, 0, tape);
     std::vector<float> dscores(tape.scores.values().begin(), tape.scores.values().end());
     const std::uint32_t positive = 0;
     const double loss =

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ranking/ease.h"
 #include "ranking/encoder_trainer.h"
 #include "ranking/random.h"
 #include "ranking/ranker.h"
@@ -114,6 +115,9 @@ TEST(Gradients, OfTheRankerAgreeWithFiniteDifferences) {
   log.add_user(behaviours);
   const std::vector<float> weights_of_actions(3, 1.0F);
   const Transitions transitions = Transitions::count(log, 20, weights_of_actions, {});
+  EaseOptions ease_options;
+  ease_options.ridge = 1;
+  const ItemPairs ease = solve_ease(log, 20, weights_of_actions, ease_options, 1);
   const std::vector<std::uint32_t> rows = {1, 3, 4, 11, 12, 2, 0};
   const auto behaviour_vectors = draw(l * d, random, 0.5F);
   const auto behaviour_texts = draw(l * k, random, 0.5F);
@@ -129,8 +133,8 @@ TEST(Gradients, OfTheRankerAgreeWithFiniteDifferences) {
     const BehaviourInput behaviour_input{behaviours, behaviour_vectors, behaviour_texts};
     const CandidateInput candidate_input{rows, candidate_vectors, candidate_texts, popularity};
     const auto loss_of = [&] {
-      rank_candidates(kContext, weights, transitions, behaviour_input, candidate_input, retrieval,
-                      dropout, 6, tape);
+      rank_candidates(kContext, weights, transitions, ease, behaviour_input, candidate_input,
+                      retrieval, dropout, 6, tape);
       double loss = 0;
       for (std::size_t c = 0; c < n; ++c) {
         loss += weighting[c] * tape.scores[c] + 0.05 * tape.scores[c] * tape.scores[c];

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/behaviours.h"
+#include "ranking/ease.h"
 #include "ranking/encoder.h"
 #include "ranking/ranker.h"
 
@@ -166,7 +167,8 @@ Version Shop::learned_version(storage::Db& db) const {
   }
   version.model.emplace(
       encoder, ranker,
-      ranking::Transitions::count(interactions, version.card.items, action_weights, {}));
+      ranking::Transitions::count(interactions, version.card.items, action_weights, {}),
+      ranking::solve_ease(interactions, version.card.items, action_weights, {}, 1));
 
   const std::size_t width = version.model->width();
   std::vector<std::uint32_t> rows(version.card.items);

@@ -175,8 +175,8 @@ TEST(Transitions, WithoutBehavioursAreEmpty) {
 TEST(Transitions, ComeBackFromWeights) {
   const auto t = Transitions::count(log_of(random_users(100, 12, 6)), 12, kOneAction, {});
   Weights weights;
-  t.save(weights);
-  const auto back = Transitions::load(weights);
+  t.save(weights, "transitions");
+  const auto back = ItemPairs::load(weights, "transitions");
   for (std::uint32_t a = 0; a < 12; ++a) {
     for (std::uint32_t b = 0; b < 12; ++b) EXPECT_EQ(back.weight(a, b), t.weight(a, b));
   }
@@ -190,14 +190,14 @@ TEST(Transitions, AreRefusedWhereTheirArraysDisagree) {
     weights.put_ids("transitions.rows", std::move(rows));
     return weights;
   };
-  EXPECT_NO_THROW(Transitions::load(with({0, 2, 2}, {0, 1})));
-  EXPECT_THROW(Transitions::load(with({}, {})), WeightsError);
-  EXPECT_THROW(Transitions::load(with({0, 2, 3}, {0, 1})), WeightsError);
-  EXPECT_THROW(Transitions::load(with({0, 3, 2}, {0, 1})), WeightsError);
-  EXPECT_THROW(Transitions::load(with({1, 2, 2}, {0, 1})), WeightsError);
-  EXPECT_THROW(Transitions::load(with({0, 2, 2}, {1, 0})), WeightsError);
-  EXPECT_THROW(Transitions::load(with({0, 2, 2}, {1, 1})), WeightsError);
-  EXPECT_THROW(Transitions::load(with({0, 2, 2}, {0, 2})), WeightsError);
+  EXPECT_NO_THROW((ItemPairs::load(with({0, 2, 2}, {0, 1}), "transitions")));
+  EXPECT_THROW((ItemPairs::load(with({}, {}), "transitions")), WeightsError);
+  EXPECT_THROW((ItemPairs::load(with({0, 2, 3}, {0, 1}), "transitions")), WeightsError);
+  EXPECT_THROW((ItemPairs::load(with({0, 3, 2}, {0, 1}), "transitions")), WeightsError);
+  EXPECT_THROW((ItemPairs::load(with({1, 2, 2}, {0, 1}), "transitions")), WeightsError);
+  EXPECT_THROW((ItemPairs::load(with({0, 2, 2}, {1, 0}), "transitions")), WeightsError);
+  EXPECT_THROW((ItemPairs::load(with({0, 2, 2}, {1, 1}), "transitions")), WeightsError);
+  EXPECT_THROW((ItemPairs::load(with({0, 2, 2}, {0, 2}), "transitions")), WeightsError);
 }
 
 }  // namespace

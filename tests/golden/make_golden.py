@@ -148,10 +148,10 @@ put("output.states", encode()[1])
 record("encoder", encoder, encoder_loss, 1e-2)
 
 # The ranker: five behaviours, six candidates, the first of them the positive.
-F_COUNT = 6 + 2 * H
+F_COUNT = 12 + H
 ranker = {
-    "query": weight((D, D)), "key": weight((D, D)), "value": weight((D, D)), "target": weight((D, D)),
-    "theta": weight((H, 5)), "action": weight((H, A)), "null": weight(H),
+    "query": weight((D, D)), "key": weight((D, D)),
+    "theta": weight((H, 7)), "action": weight((H, A)), "null": weight(H),
     "linear": weight(F_COUNT), "hidden1": weight((HIDDEN, F_COUNT)), "bias1": weight(HIDDEN),
     "hidden2": weight((HIDDEN, HIDDEN)), "bias2": weight(HIDDEN), "out": weight(HIDDEN),
 }
@@ -184,6 +184,18 @@ with numpy.errstate(divide="ignore"):
     transitions = counts * numpy.where(seen > 0, seen, 1)[:, None] ** -0.25
     transitions = transitions * numpy.where(seen > 0, seen, 1)[None, :] ** -0.1
 
+# EASE over the same sequences, each item of a user once (see ease.h).
+RIDGE = 2.0
+x = numpy.zeros((len(log), V))
+for u, user in enumerate(log):
+    x[u, user] = 1
+touched = numpy.flatnonzero(seen)
+p = numpy.linalg.inv((x.T @ x)[numpy.ix_(touched, touched)] + RIDGE * numpy.eye(len(touched)))
+ease = numpy.zeros((V, V))
+ease[numpy.ix_(touched, touched)] = -p / numpy.diag(p)[None, :]
+numpy.fill_diagonal(ease, 0)
+EARLIER = [2, 9, 2]  # behaviours too old to be attended to
+
 
 def rank():
     w = ranker
@@ -197,23 +209,27 @@ def rank():
     v = torch.tensor(values)
     rating = ((v - v.mean()) * value_scale).clamp(-3, 3)
     fixed = (c * 0.6 ** age).sum(1)
-    evidence, attended, weights_of = [], [], []
+    linear = torch.tensor(ease[rows][:, candidates].T.copy())
+    similarity = F.normalize(chosen, dim=1) @ F.normalize(behaviours, dim=1).T
+    evidence, weights_of = [], []
     for h in range(H):
         part = slice(h * D // H, (h + 1) * D // H)
         q = chosen @ w["query"][part].T
         k = behaviours @ w["key"][part].T
         t = w["theta"][h]
-        logits = q @ k.T / math.sqrt(D // H) + t[0] * log_c + t[1] * cosine + t[2] * age + t[3] * gap
-        logits = logits + t[4] * rating + w["action"][h][behaviour_actions]
-        value = (chosen @ w["target"][part].T) @ (behaviours @ w["value"][part].T).T
+        logits = q @ k.T / math.sqrt(D // H) + t[0] * log_c + t[1] * cosine + t[2] * similarity
+        logits = logits + t[3] * 10 * linear + t[4] * age + t[5] * gap + t[6] * rating
+        logits = logits + w["action"][h][behaviour_actions]
         with_null = torch.cat([logits, w["null"][h].expand(len(candidates), 1)], 1)
         p = torch.softmax(with_null, 1)[:, :-1]
         evidence.append(torch.logsumexp(with_null, 1) - w["null"][h])
-        attended.append((p * value).sum(1))
         weights_of.append(p)
-    scalars = [retrieval, popularity[candidates], cosine[:, -1], cosine.max(1).values, cosine.mean(1),
-               torch.log1p(fixed / 0.05)]
-    features = (torch.stack(scalars + evidence + attended, 1) - feature_mean) * feature_scale
+    earlier = torch.tensor(ease[EARLIER][:, candidates].sum(0))
+    scalars = [retrieval, popularity[candidates], (popularity[candidates] <= 0).double(),
+               cosine[:, -1], cosine.max(1).values, cosine.mean(1), torch.log1p(fixed / 0.05),
+               linear.sum(1) + earlier, similarity[:, -5:].mean(1), similarity[:, -20:].mean(1),
+               similarity.mean(1), (similarity * rating).mean(1)]
+    features = (torch.stack(scalars + evidence, 1) - feature_mean) * feature_scale
     x = F.relu(F.linear(features, w["hidden1"], w["bias1"]))
     x = F.relu(F.linear(x, w["hidden2"], w["bias2"]))
     return features @ w["linear"] + x @ w["out"], sum(weights_of) / H
@@ -223,6 +239,9 @@ put("ranker.shape", numpy.array([D, H, A, HIDDEN, K, 200], dtype="u4"))
 put("ranker.feature_mean", feature_mean)
 put("ranker.feature_scale", feature_scale)
 put("ranker.value_scale", [value_scale])
+put("ranker.action_weights", numpy.ones(A))
+put("input.ridge", [RIDGE])
+put("input.earlier", numpy.array(EARLIER, dtype="u4"))
 put("input.rows", numpy.array(rows, dtype="u4"))
 put("input.seconds", numpy.array(seconds, dtype="u4"))
 put("input.values", values)

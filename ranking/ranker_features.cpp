@@ -1,0 +1,186 @@
+// See ranker_features.h.
+#include "ranking/ranker_features.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+#include "ranking/encoder.h"
+#include "ranking/ops.h"
+
+namespace fovea::ranking {
+namespace {
+
+using ops::Transpose;
+
+// A pair without a kept transition counts as if it had this one: little, but with a logarithm.
+constexpr float kTransitionFloor = 1e-4F;
+// Behaviours that the text features and the fixed transition score look back on.
+constexpr std::size_t kRecent = 20;
+constexpr float kEaseUnit = 10;        // the strongest entries are a few tenths
+constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets are 18 hours
+
+bool positive(const RankerWeights& weights, const Behaviour& behaviour) {
+  return weights.action_weights[behaviour.action] > 0;
+}
+
+// The candidates by row, so that a source's entries are met in one pass.
+class CandidatesByRow {
+ public:
+  explicit CandidatesByRow(std::span<const std::uint32_t> rows) : sorted_(rows.size()) {
+    for (std::size_t c = 0; c < rows.size(); ++c) sorted_[c] = {rows[c], c};
+    std::ranges::sort(sorted_);
+  }
+
+  /// Calls meet(candidate, weight) for each entry of `source` that is a candidate.
+  template <typename Meet>
+  void for_each(std::span<const ItemPairs::Entry> source, const Meet& meet) const {
+    auto candidate = sorted_.begin();
+    for (const ItemPairs::Entry& entry : source) {
+      while (candidate != sorted_.end() && candidate->first < entry.row) ++candidate;
+      for (auto same = candidate; same != sorted_.end() && same->first == entry.row; ++same) {
+        meet(same->second, entry.weight);
+      }
+    }
+  }
+
+ private:
+  std::vector<std::pair<std::uint32_t, std::size_t>> sorted_;
+};
+
+void describe_behaviours(const RankerWeights& weights, std::span<const Behaviour> behaviours,
+                         RankerTape& tape) {
+  const std::size_t l = behaviours.size();
+  tape.age.resize(l);
+  tape.gap.resize(l);
+  tape.rating.resize(l);
+  float mean = 0;
+  for (const Behaviour& b : behaviours) mean += b.value / static_cast<float>(l);
+  for (std::size_t j = 0; j < l; ++j) {
+    tape.age[j] = static_cast<float>(l - 1 - j);
+    tape.gap[j] = kGapUnit * gap_bucket(behaviours[j].time_ms, behaviours.back().time_ms);
+    tape.rating[j] = std::clamp((behaviours[j].value - mean) * weights.value_scale, -3.0F, 3.0F);
+  }
+}
+
+// log_transition [N, L], and the fixed transition score.
+void transition_features(const RankerWeights& weights, const Transitions& transitions,
+                         std::span<const Behaviour> behaviours, const CandidatesByRow& by_row,
+                         RankerTape& tape) {
+  const std::size_t l = behaviours.size();
+  const auto log_transition = tape.log_transition.values();
+  std::fill(log_transition.begin(), log_transition.end(), std::log(kTransitionFloor));
+  std::vector<float> fixed(tape.candidates);
+  for (std::size_t j = 0; j < l; ++j) {
+    const std::size_t age = l - 1 - j;
+    const float decay = age < kRecent && positive(weights, behaviours[j])
+                            ? std::pow(Transitions::kAgeDecay, static_cast<float>(age))
+                            : 0;
+    by_row.for_each(transitions.from(behaviours[j].row), [&](std::size_t c, float weight) {
+      log_transition[c * l + j] = std::log(weight + kTransitionFloor);
+      fixed[c] += decay * weight;
+    });
+  }
+  for (std::size_t c = 0; c < tape.candidates; ++c) {
+    tape.features.row(c)[kTransition] = std::log1p(fixed[c] / kTransitionUnit);
+  }
+}
+
+// ease [N, L], and the score over the whole history.
+void ease_features(const RankerWeights& weights, const ItemPairs& ease,
+                   const BehaviourInput& behaviours, const CandidatesByRow& by_row,
+                   RankerTape& tape) {
+  tape.ease.values_fill(0);
+  std::vector<float> score(tape.candidates);
+  for (const Behaviour& behaviour : behaviours.earlier) {
+    if (!positive(weights, behaviour)) continue;
+    by_row.for_each(ease.from(behaviour.row),
+                    [&](std::size_t c, float weight) { score[c] += weight; });
+  }
+  for (std::size_t j = 0; j < tape.behaviours; ++j) {
+    if (!positive(weights, behaviours.behaviours[j])) continue;
+    by_row.for_each(ease.from(behaviours.behaviours[j].row), [&](std::size_t c, float weight) {
+      score[c] += weight;
+      tape.ease.row(c)[j] = weight * kEaseUnit;
+    });
+  }
+  for (std::size_t c = 0; c < tape.candidates; ++c) tape.features.row(c)[kEase] = score[c];
+}
+
+void text_features(RankerTape& tape) {
+  const std::size_t recent = std::min(tape.behaviours, kRecent);
+  for (std::size_t c = 0; c < tape.candidates; ++c) {
+    const std::span<const float> cosines(tape.cosine.row(c) + (tape.behaviours - recent), recent);
+    float sum = 0;
+    for (const float cosine : cosines) sum += cosine;
+    float* features = tape.features.row(c);
+    features[kTextLast] = cosines.back();
+    features[kTextHighest] = *std::ranges::max_element(cosines);
+    features[kTextMean] = sum / static_cast<float>(recent);
+  }
+}
+
+// 1 / length of each of n vectors; 0 for zeros.
+std::vector<float> inverse_lengths(std::size_t n, std::size_t d, const float* vectors) {
+  std::vector<float> result(n);
+  for (std::size_t i = 0; i < n; ++i) {
+    const float square = ops::dot(d, vectors + i * d, vectors + i * d);
+    result[i] = square > 0 ? 1 / std::sqrt(square) : 0;
+  }
+  return result;
+}
+
+// similarity [N, L], cosines of learned vectors; their mean over the newest behaviours, and weighed
+// by how those were valued.
+void vector_features(const Context& context, std::size_t d, const BehaviourInput& behaviours,
+                     const CandidateInput& candidates, RankerTape& tape) {
+  const std::size_t l = tape.behaviours;
+  const std::size_t n = tape.candidates;
+  ops::gemm(context, Transpose::kNo, Transpose::kYes, n, l, d, 1, candidates.vectors.data(), d,
+            behaviours.vectors.data(), d, 0, tape.similarity.data(), l);
+  const auto of_candidate = inverse_lengths(n, d, candidates.vectors.data());
+  const auto of_behaviour = inverse_lengths(l, d, behaviours.vectors.data());
+  for (std::size_t c = 0; c < n; ++c) {
+    float sum = 0;
+    float liked = 0;
+    float* features = tape.features.row(c);
+    for (std::size_t age = 0; age < l; ++age) {
+      const std::size_t j = l - 1 - age;
+      const float cosine = tape.similarity.row(c)[j] *= of_candidate[c] * of_behaviour[j];
+      sum += cosine;
+      liked += tape.rating[j] * cosine;
+      const float mean = sum / static_cast<float>(age + 1);
+      if (age < 5) features[kVectors5] = mean;
+      if (age < 20) features[kVectors20] = mean;
+      features[kVectors] = mean;
+    }
+    features[kVectorsLiked] = liked / static_cast<float>(l);
+  }
+}
+
+}  // namespace
+
+void describe(const Context& context, const RankerWeights& weights, const Transitions& transitions,
+              const ItemPairs& ease, const BehaviourInput& behaviours,
+              const CandidateInput& candidates, std::span<const float> retrieval,
+              RankerTape& tape) {
+  const std::size_t text_width = weights.shape.text_width;
+  const CandidatesByRow by_row(candidates.rows);
+  describe_behaviours(weights, behaviours.behaviours, tape);
+  ops::gemm(context, Transpose::kNo, Transpose::kYes, tape.candidates, tape.behaviours, text_width,
+            1, candidates.texts.data(), text_width, behaviours.texts.data(), text_width, 0,
+            tape.cosine.data(), tape.behaviours);
+  for (std::size_t c = 0; c < tape.candidates; ++c) {
+    float* features = tape.features.row(c);
+    features[kRetrieval] = retrieval[c];
+    features[kPopularity] = candidates.log_popularity[c];
+    features[kFresh] = candidates.log_popularity[c] > 0 ? 0 : 1;
+  }
+  transition_features(weights, transitions, behaviours.behaviours, by_row, tape);
+  ease_features(weights, ease, behaviours, by_row, tape);
+  text_features(tape);
+  vector_features(context, weights.shape.width, behaviours, candidates, tape);
+}
+
+}  // namespace fovea::ranking

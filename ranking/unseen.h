@@ -1,0 +1,25 @@
+// What the ranker is fitted on: each user's newest behaviours as questions, and what came before
+// them as the sequences that encoder, transitions and popularity under it may learn from. Owns the
+// choice of questions; who answers them is ranker_trainer's.
+#pragma once
+
+#include <vector>
+
+#include "ranking/trainer.h"
+
+namespace fovea::ranking {
+
+struct Unseen {
+  Interactions sequences;
+  std::vector<HeldOut> questions;  ///< Targets of positive weight, each after all that came before.
+};
+
+/// Of a user's behaviours of positive weight the newest tenth become questions, at least one and at
+/// most options.ranker_examples; at least one behaviour stays before the first. Of a large log some
+/// users are drawn for it and the others' behaviours all stay.
+Unseen hold_out_newest(const TrainData& data, const TrainOptions& options);
+
+/// log(1 + behaviours of positive weight) of every item, [V].
+std::vector<float> log_popularity(const Interactions& interactions, const TrainData& data);
+
+}  // namespace fovea::ranking
