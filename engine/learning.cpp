@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/checkpoint.h"
 #include "engine/dataset.h"
 #include "engine/models.h"
 #include "engine/request.h"
@@ -112,12 +113,66 @@ std::string describe(const ranking::TrainProgress& progress) {
   return line + fmt::format(", {:.1f} s", progress.seconds);
 }
 
+/// SHA-256 of all that is learned from.
+std::string fingerprint(const ranking::TrainData& data) {
+  Sha256 sum;
+  const auto add = [&](const void* bytes, std::size_t n) {
+    sum.add({static_cast<const char*>(bytes), n});
+  };
+  const auto& [offsets, behaviours] = data.interactions;
+  add(offsets.data(), offsets.size() * sizeof offsets[0]);
+  add(data.action_weights.data(), data.action_weights.size() * sizeof data.action_weights[0]);
+  for (const ranking::Behaviour& behaviour : behaviours) {  // field by field: there is padding
+    add(&behaviour.row, sizeof behaviour.row);
+    add(&behaviour.action, sizeof behaviour.action);
+    add(&behaviour.value, sizeof behaviour.value);
+    add(&behaviour.time_ms, sizeof behaviour.time_ms);
+  }
+  return sum.hex();
+}
+
+/// The version to go on from. What it has learned must not be held out now, and its arrays must
+/// have the shapes that the options ask for.
+Version load_base(const Versions& versions, const LearnOptions& options) {
+  const auto current = versions.current();
+  if (options.from == "CURRENT" && !current) {
+    throw InvalidRequest("from", "no version was published yet; train without --from first");
+  }
+  const std::string name = options.from == "CURRENT" ? *current : options.from;
+  Version base = name == current ? versions.load(name) : versions.load_older(name);
+  if (!base.model) {
+    throw InvalidRequest("from", fmt::format("version {} knows texts only, there is no model to go "
+                                             "on from; train without --from",
+                                             name));
+  }
+  if (base.card.split != options.split) {
+    throw InvalidRequest(
+        "split", fmt::format("version {} was trained with --split {} and this training has {}: it "
+                             "may have learned what is to be held out now; give the same split, or "
+                             "train without --from",
+                             name, engine::name(base.card.split), engine::name(options.split)));
+  }
+  const auto same = [&](const char* option, std::size_t had, std::size_t wanted) {
+    if (had == wanted) return;
+    throw InvalidRequest(option, fmt::format("version {} has {} {} and this training {}; give --{} "
+                                             "{}, or train without --from",
+                                             name, option, had, wanted, option, had));
+  };
+  same("width", base.card.options.width, options.train.width);
+  same("heads", base.card.options.heads, options.train.heads);
+  same("behaviours-max", base.card.options.behaviours_max, options.train.behaviours_max);
+  same("ranker-candidates", base.card.options.ranker_candidates, options.train.ranker_candidates);
+  return base;
+}
+
 /// The steps of one training, in order; each leaves in `version` what it made.
 class Learning {
  public:
-  Learning(storage::Db& db, const LearnOptions& options,
+  Learning(storage::Db& db, const Versions& versions, const LearnOptions& options,
            const std::function<void(const LearnProgress&)>& progress)
-      : db_(db), options_(options), progress_(progress) {}
+      : db_(db), versions_(versions), options_(options), progress_(progress) {
+    if (!options.from.empty()) base_ = load_base(versions, options);
+  }
 
   Version run() {
     read();
@@ -127,6 +182,10 @@ class Learning {
     return std::move(version_);
   }
   std::size_t items() const { return rows_.size(); }
+  /// Once the version is published.
+  void forget_checkpoint() {
+    if (checkpoint_) checkpoint_->remove();
+  }
 
  private:
   void read() {
@@ -146,6 +205,10 @@ class Learning {
     SplitData parts =
         split(std::move(dataset.interactions), options_.split, dataset.action_weights);
     version_.card.behaviours = parts.train.behaviours.size();
+    for (const ranking::Behaviour& behaviour : parts.train.behaviours) {
+      version_.card.newest_ms = std::max(version_.card.newest_ms, behaviour.time_ms);
+    }
+    if (base_) check_base(parts);
     version_.log_popularity =
         log_popularity(parts.train, version_.card.items, dataset.action_weights);
     data_.interactions = std::move(parts.train);
@@ -154,6 +217,32 @@ class Learning {
     say("read", fmt::format("{} items, {} users, {} behaviours, of which {} train, {:.1f} s",
                             catalog.size(), version_.card.users, behaviours,
                             version_.card.behaviours, seconds_since(start)));
+  }
+
+  void check_base(const SplitData& parts) {
+    const VersionCard& base = base_->card;
+    version_.card.from = base.version;
+    // Cutting by users cannot hold out what it did not before: behaviours come, and each user's
+    // last two are then later ones. Points in time move back when old behaviours are imported.
+    for (const ranking::HeldOut& question : parts.validation) {
+      if (options_.split == Split::kTime && question.target.time_ms <= base.newest_ms) {
+        throw InvalidRequest("from", fmt::format("older behaviours came since version {}, so that "
+                                                 "the split by time now holds out what it has "
+                                                 "learned; train without --from",
+                                                 base.version));
+      }
+    }
+    const auto width = db_.catalog().embedding_width();
+    if (width && *width != base_->text_space.width()) {
+      throw InvalidRequest("from", fmt::format("the items' embeddings have {} channels and the "
+                                               "texts of version {} have {}; train without --from",
+                                               *width, base.version, base_->text_space.width()));
+    }
+    const auto fresh = std::ranges::count_if(
+        parts.train.behaviours,
+        [&](const ranking::Behaviour& behaviour) { return behaviour.time_ms > base.newest_ms; });
+    say("from", fmt::format("version {}, {} of {} behaviours are newer", base.version, fresh,
+                            parts.train.behaviours.size()));
   }
 
   void fit_texts() {
@@ -165,7 +254,9 @@ class Learning {
     options.seed = options_.train.seed;
     options.threads = options_.train.threads;
     const std::vector<ranking::TextSource> sources = texts.sources(options.width);
-    version_.text_space = ranking::TextSpace::fit(sources, options);
+    // The base's encoder has learned to read the directions of its own space.
+    version_.text_space =
+        base_ ? std::move(base_->text_space) : ranking::TextSpace::fit(sources, options);
 
     const std::size_t width = version_.text_space.width();
     version_.texts.assign(version_.card.items * width, 0);
@@ -195,10 +286,29 @@ class Learning {
     data_.text_width = version_.text_space.width();
     data_.whitened = whitened;
     data_.whitened_width = version_.text_space.whitened_width();
-    ranking::TrainResult result =
-        ranking::train(data_, options_.train, [this](const ranking::TrainProgress& progress) {
-          say(progress.stage, describe(progress));
-        });
+    take_up_checkpoint();
+    ranking::TrainWatch watch;
+    watch.progress = [this](const ranking::TrainProgress& progress) {
+      version_.log.push_back(progress);
+      say(progress.stage, describe(progress));
+    };
+    watch.checkpoint = [this](const std::string& stage, bool last, const auto& state) {
+      checkpoint_->keep(stage, last, state, version_.log);
+    };
+    watch.resume = [this](const std::string& stage) { return checkpoint_->resume(stage); };
+    std::optional<ranking::TrainFrom> from;
+    if (base_) from = {&*base_->model, base_->card.newest_ms};
+    ranking::TrainResult result = ranking::train(data_, from, options_.train, watch);
+    if (base_ && !result.ranker_fitted) {
+      say("ranker",
+          result.questions < ranking::kQuestionsToRefitMin
+              ? fmt::format("that of version {} stays: {} users have unseen behaviours, "
+                            "and fewer than {} say less than it knows",
+                            base_->card.version, result.questions, ranking::kQuestionsToRefitMin)
+              : fmt::format("that of version {} stays: {} unseen behaviours made no "
+                            "better one",
+                            base_->card.version, result.questions));
+    }
     data_ = {};
     version_.card.metrics["validation_encoder_ndcg@10"] = result.encoder_validation_ndcg_10;
     version_.card.metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
@@ -215,6 +325,29 @@ class Learning {
         std::fill_n(version_.vectors.begin() + static_cast<std::ptrdiff_t>(row * width), width,
                     0.0F);
       }
+    }
+  }
+
+  void take_up_checkpoint() {
+    Checkpoint::Identity identity = {
+        {"program", FOVEA_VERSION},
+        {"split", std::string(name(options_.split))},
+        {"base version", version_.card.from},
+        {"seed", std::to_string(options_.train.seed)},
+        // Sums are added in another order by another number of threads.
+        {"number of threads", std::to_string(options_.train.threads)},
+        {"catalogue revision", std::to_string(version_.card.catalog_revision)}};
+    ranking::for_each_option(options_.train, [&](const char* option, const auto& field, auto...) {
+      identity.emplace_back(option, fmt::format("{}", field));
+    });
+    identity.emplace_back("behaviours", fingerprint(data_));
+    checkpoint_.emplace(versions_.directory(), std::move(identity),
+                        [this](const std::string& line) { say("checkpoint", line); });
+    if (options_.fresh) {
+      checkpoint_->remove();
+    } else {
+      checkpoint_->take_up();
+      version_.log = checkpoint_->log();
     }
   }
 
@@ -236,8 +369,11 @@ class Learning {
   }
 
   storage::Db& db_;
+  const Versions& versions_;
   const LearnOptions& options_;
   const std::function<void(const LearnProgress&)>& progress_;
+  std::optional<Version> base_;  // what it goes on from
+  std::optional<Checkpoint> checkpoint_;
   Version version_;
   ranking::TrainData data_;
   std::vector<std::uint32_t> rows_;       // of present items, ascending
@@ -259,7 +395,7 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   const Versions versions(data_directory);
   const Versions::TrainingLock lock = versions.lock_training();
 
-  Learning learning(*db, options, progress);
+  Learning learning(*db, versions, options, progress);
   Version version = learning.run();
   db.reset();
   version.card.trained_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -272,9 +408,12 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   result.users = version.card.users;
   result.behaviours = version.card.behaviours;
   result.has_model = version.model.has_value();
+  result.from = version.card.from;
   result.metrics = version.card.metrics;
+  result.log = version.log;
   const auto publishing = Clock::now();
   result.version = versions.publish(std::move(version), options.versions_kept);
+  learning.forget_checkpoint();
   if (progress)
     progress({"publish",
               fmt::format("version {}, {:.1f} s", result.version, seconds_since(publishing))});

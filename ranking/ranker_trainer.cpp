@@ -19,6 +19,7 @@ constexpr std::size_t kHardNegatives = 48;     // from the retrieved candidates
 constexpr std::size_t kUniformNegatives = 15;  // from the whole catalogue
 constexpr std::size_t kStepExamples = 64;
 constexpr std::size_t kPatience = 4;
+constexpr const char* kStage = "ranker";
 
 // One question with its candidates as serving would retrieve them, seen items left out.
 struct Example {
@@ -233,8 +234,8 @@ void add_gradient(RankerWeights& to, RankerWeights& from) {
 }  // namespace
 
 RankerFit train_ranker(const TrainData& data, const RankerBase& base,
-                       std::span<const HeldOut> questions, const TrainOptions& options,
-                       const std::function<void(const TrainProgress&)>& progress) {
+                       std::span<const HeldOut> questions, const RankerWeights* from,
+                       const TrainOptions& options, const TrainWatch& watch) {
   const std::size_t d = base.encoder.shape.width;
   const Context context{options.threads};
   std::vector<HeldOut> sampled(questions.begin(), questions.end());
@@ -259,16 +260,22 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
                                          .text_width = data.text_width,
                                          .centre_k = options.ranker_candidates},
                                         options.seed + 2);
+  if (from != nullptr) best.weights = with_actions(*from, data.action_weights.size());
   if (training.empty()) return best;
-  best.weights.value_scale = value_scale(data.interactions);
-  standardise(data, base, vectors, states, training, best.weights);
-  best.validation_ndcg_10 =
-      mean_ndcg(data, base, vectors, states, held_out, best.weights, options.threads);
-
-  RankerWeights weights = best.weights;
-  Adam<RankerWeights> adam(weights);
+  if (from == nullptr) {
+    best.weights.value_scale = value_scale(data.interactions);
+    standardise(data, base, vectors, states, training, best.weights);
+  }
+  TrainingState<RankerWeights> state(best.weights, random, training.size());
+  const std::optional<Weights> resumed =
+      watch.resume ? watch.resume(kStage) : std::optional<Weights>();
+  if (resumed) {
+    state.load(*resumed);
+  } else {
+    state.compare(mean_ndcg(data, base, vectors, states, held_out, state.weights, options.threads));
+  }
   const std::size_t threads = static_cast<std::size_t>(options.threads);
-  std::vector<RankerWeights> gradients(threads, RankerWeights(weights.shape));
+  std::vector<RankerWeights> gradients(threads, RankerWeights(state.weights.shape));
   const auto options_of = [](const std::string& name) {
     ops::AdamOptions adam_options;
     adam_options.learning_rate = 3e-3F;
@@ -277,12 +284,13 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
     }
     return adam_options;
   };
-  std::size_t since_best = 0;
-  for (std::size_t epoch = 1; epoch <= options.ranker_epochs_max && since_best < kPatience;
-       ++epoch) {
+  const auto done = [&] {
+    return state.epoch >= options.ranker_epochs_max || state.epoch >= state.best_epoch + kPatience;
+  };
+  while (!done()) {
     const auto started = std::chrono::steady_clock::now();
-    for (std::size_t i = training.size(); i > 1; --i)
-      std::swap(training[i - 1], training[random.below(i)]);
+    ++state.epoch;
+    state.shuffle();
     double loss = 0;
     for (std::size_t begin = 0; begin < training.size(); begin += kStepExamples) {
       const std::size_t end = std::min(training.size(), begin + kStepExamples);
@@ -295,33 +303,46 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
         RankerTape tape;
         std::vector<float> dscores;
         for (std::size_t e = begin + thread; e < end; e += threads) {
-          const Example& example = *training[e];
-          const std::uint64_t draw = mix(options.seed ^ mix(epoch * kExamplesMax + example.state));
+          const Example& example = *training[state.order[e]];
+          const std::uint64_t draw =
+              mix(options.seed ^ mix(state.epoch * kExamplesMax + example.state));
           const auto rows = sample_rows(example, data.items, Random(draw));
           gather(example, rows, states.data() + example.state * d);
-          rank_candidates({1}, weights, base.transitions, gather.behaviours, gather.candidates,
-                          gather.retrieval, 0.2F, draw >> 16, tape);
+          rank_candidates({1}, state.weights, base.transitions, gather.behaviours,
+                          gather.candidates, gather.retrieval, 0.2F, draw >> 16, tape);
           step_loss += listwise_loss(tape.scores.values(), dscores);
           for (float& g : dscores) g /= static_cast<float>(end - begin);
-          rank_candidates_backward({1}, weights, gather.behaviours, gather.candidates, tape,
+          rank_candidates_backward({1}, state.weights, gather.behaviours, gather.candidates, tape,
                                    dscores, gradients[thread]);
         }
       }
       loss += step_loss;
       for (std::size_t thread = 1; thread < threads; ++thread)
         add_gradient(gradients[0], gradients[thread]);
-      adam.step(context, gradients[0], weights, options_of);
+      state.adam.step(context, gradients[0], state.weights, options_of);
     }
-    const double ndcg = mean_ndcg(data, base, vectors, states, held_out, weights, options.threads);
-    ++since_best;
-    if (ndcg > best.validation_ndcg_10) {
-      best = {weights, epoch, ndcg};
-      since_best = 0;
+    const double ndcg =
+        mean_ndcg(data, base, vectors, states, held_out, state.weights, options.threads);
+    state.compare(ndcg);
+    if (watch.progress) {
+      watch.progress(
+          {kStage, state.epoch, loss / static_cast<double>(training.size()), ndcg,
+           std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),
+           state.best_epoch});
     }
-    progress({"ranker", epoch, loss / static_cast<double>(training.size()), ndcg,
-              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()});
+    if (watch.checkpoint) watch.checkpoint(kStage, done(), [&] { return state.save(); });
   }
-  return best;
+  return {state.best, state.best_epoch, state.best_ndcg_10};
+}
+
+RankerWeights with_actions(const RankerWeights& old, std::size_t actions) {
+  RankerWeights weights = old;
+  weights.shape.actions = actions;
+  weights.action = Tensor({old.shape.heads, actions});
+  for (std::size_t h = 0; h < old.shape.heads; ++h) {
+    std::copy_n(old.action.row(h), std::min(old.shape.actions, actions), weights.action.row(h));
+  }
+  return weights;
 }
 
 double ranked_ndcg_10(const TrainData& data, const RankerBase& base, const RankerWeights& ranker,
