@@ -33,12 +33,14 @@ constexpr std::string_view kStyle = R"(
 body { margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 1160px; background: var(--page);
   color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.45rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 0; }
+h2::first-letter { text-transform: uppercase; }
 p { margin: .25rem 0; } .quiet { color: var(--quiet); }
 section { background: var(--card); border: 1px solid var(--line); border-radius: 8px;
   padding: 1rem 1.25rem 1.25rem; margin-top: 1.25rem; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(290px, 1fr)); gap: 1rem;
   margin-top: .75rem; }
-figure { margin: 0; } figcaption { font-size: .85rem; font-weight: 600; } svg { width: 100%; height: auto; }
+figure { margin: 0; } figcaption { font-size: .85rem; font-weight: 600; } svg { width: 100%; height: auto;
+  display: block; }
 svg text { fill: var(--quiet); font: 11px system-ui, sans-serif; }
 .grid { stroke: var(--line); } .curve { fill: none; stroke: var(--curve); stroke-width: 2;
   stroke-linejoin: round; } .point { fill: var(--curve); } .bar { fill: var(--bar); }

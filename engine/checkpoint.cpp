@@ -17,10 +17,20 @@ namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kFormat = 1;
-constexpr const char* kCard = "checkpoint.json";
+constexpr const char* kCard = "training.checkpoint";
 constexpr std::uintmax_t kCardBytesMax = 64 << 20;  // of tens of thousands of epochs
 constexpr int kTimeBetween = 50;                    // as long as keeping takes
 constexpr std::size_t kShortValue = 40;             // a SHA-256 says nothing to people
+
+/// Text under its own checksum: a line of JSON, and its SHA-256 on the next.
+std::string sealed(const std::string& line) { return line + "\n" + sha256(line) + "\n"; }
+
+std::string unsealed(const fs::path& path) {
+  const std::string text = read_small(path, kCardBytesMax);
+  const std::string line = text.substr(0, text.find('\n'));
+  if (sealed(line) != text) fail(path, "is damaged (SHA-256)");
+  return line;
+}
 
 }  // namespace
 
@@ -48,7 +58,7 @@ void Checkpoint::read() {
   Identity identity;
   std::map<std::string, Kept> stages;
   try {
-    parsed = json::parse(read_small(path, kCardBytesMax));
+    parsed = json::parse(unsealed(path));
     const json::object& card = parsed.as_object();
     if (card.at("format").to_number<std::uint64_t>() != kFormat) {
       fail(path, "is of another format than this program reads");
@@ -66,7 +76,7 @@ void Checkpoint::read() {
   } catch (const VersionError&) {
     throw;
   } catch (const std::exception& error) {
-    fail(path, fmt::format("is damaged ({})", error.what()));
+    fail(path, fmt::format("cannot be read by this program: {}", error.what()));
   }
   if (const auto what = difference(identity)) {
     fail(folder_, "is of another training: " + *what);
@@ -122,11 +132,12 @@ void Checkpoint::keep(const std::string& stage, bool last,
     for (const auto& [of, newest] : stages_) {
       stages[of] = {{"file", newest.file}, {"bytes", newest.bytes}, {"sha256", newest.sha256}};
     }
-    replace_synced(folder_ / kCard, json::serialize(json::object{{"format", kFormat},
-                                                                 {"training", std::move(identity)},
-                                                                 {"stages", std::move(stages)},
-                                                                 {"files", files_},
-                                                                 {"log", to_jsonl(log)}}));
+    replace_synced(folder_ / kCard,
+                   sealed(json::serialize(json::object{{"format", kFormat},
+                                                       {"training", std::move(identity)},
+                                                       {"stages", std::move(stages)},
+                                                       {"files", files_},
+                                                       {"log", to_jsonl(log)}})));
     if (!old.empty()) fs::remove(folder_ / old);
   } catch (const std::exception& error) {
     refused_ = true;

@@ -1,9 +1,10 @@
 // The state of a training that has not ended, so that a killed one goes on where it was. Owns the
 // folder DATA/versions/checkpoint/ and when it is written; what a state holds is ranking's.
 //
-//   checkpoint.json   which training it is of, its epochs so far, and for each stage that has begun
-//                     the file with its newest state, size and SHA-256; replaced after that file
-//   N.safetensors     a state
+//   training.checkpoint   which training it is of, its epochs so far, and for each stage that has
+//                         begun the file with its newest state, size and SHA-256; then its own
+//                         SHA-256. Replaced once the state is on the disk
+//   N.safetensors         a state
 #pragma once
 
 #include <chrono>
