@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/checkpoint.h"
+#include "engine/continuation.h"
 #include "engine/dataset.h"
 #include "engine/models.h"
 #include "engine/request.h"
@@ -113,65 +114,14 @@ std::string describe(const ranking::TrainProgress& progress) {
   return line + fmt::format(", {:.1f} s", progress.seconds);
 }
 
-/// SHA-256 of all that is learned from.
-std::string fingerprint(const ranking::TrainData& data) {
-  Sha256 sum;
-  const auto add = [&](const void* bytes, std::size_t n) {
-    sum.add({static_cast<const char*>(bytes), n});
-  };
-  const auto& [offsets, behaviours] = data.interactions;
-  add(offsets.data(), offsets.size() * sizeof offsets[0]);
-  add(data.action_weights.data(), data.action_weights.size() * sizeof data.action_weights[0]);
-  for (const ranking::Behaviour& behaviour : behaviours) {  // field by field: there is padding
-    add(&behaviour.row, sizeof behaviour.row);
-    add(&behaviour.action, sizeof behaviour.action);
-    add(&behaviour.value, sizeof behaviour.value);
-    add(&behaviour.time_ms, sizeof behaviour.time_ms);
-  }
-  return sum.hex();
-}
-
-/// The version to go on from. What it has learned must not be held out now, and its arrays must
-/// have the shapes that the options ask for.
-Version load_base(const Versions& versions, const LearnOptions& options) {
-  const auto current = versions.current();
-  if (options.from == "CURRENT" && !current) {
-    throw InvalidRequest("from", "no version was published yet; train without --from first");
-  }
-  const std::string name = options.from == "CURRENT" ? *current : options.from;
-  Version base = name == current ? versions.load(name) : versions.load_older(name);
-  if (!base.model) {
-    throw InvalidRequest("from", fmt::format("version {} knows texts only, there is no model to go "
-                                             "on from; train without --from",
-                                             name));
-  }
-  if (base.card.split != options.split) {
-    throw InvalidRequest(
-        "split", fmt::format("version {} was trained with --split {} and this training has {}: it "
-                             "may have learned what is to be held out now; give the same split, or "
-                             "train without --from",
-                             name, engine::name(base.card.split), engine::name(options.split)));
-  }
-  const auto same = [&](const char* option, std::size_t had, std::size_t wanted) {
-    if (had == wanted) return;
-    throw InvalidRequest(option, fmt::format("version {} has {} {} and this training {}; give --{} "
-                                             "{}, or train without --from",
-                                             name, option, had, wanted, option, had));
-  };
-  same("width", base.card.options.width, options.train.width);
-  same("heads", base.card.options.heads, options.train.heads);
-  same("behaviours-max", base.card.options.behaviours_max, options.train.behaviours_max);
-  same("ranker-candidates", base.card.options.ranker_candidates, options.train.ranker_candidates);
-  return base;
-}
-
 /// The steps of one training, in order; each leaves in `version` what it made.
 class Learning {
  public:
   Learning(storage::Db& db, const Versions& versions, const LearnOptions& options,
            const std::function<void(const LearnProgress&)>& progress)
       : db_(db), versions_(versions), options_(options), progress_(progress) {
-    if (!options.from.empty()) base_ = load_base(versions, options);
+    if (!options.from.empty())
+      base_ = load_base(versions, options.from, options.split, options.train);
   }
 
   Version run() {
@@ -208,7 +158,16 @@ class Learning {
     for (const ranking::Behaviour& behaviour : parts.train.behaviours) {
       version_.card.newest_ms = std::max(version_.card.newest_ms, behaviour.time_ms);
     }
-    if (base_) check_base(parts);
+    if (base_) {
+      version_.card.from = base_->card.version;
+      check_base(*base_, options_.split, parts, catalog.embedding_width());
+      const auto fresh =
+          std::ranges::count_if(parts.train.behaviours, [&](const ranking::Behaviour& behaviour) {
+            return behaviour.time_ms > base_->card.newest_ms;
+          });
+      say("from", fmt::format("version {}, {} of {} behaviours are newer", version_.card.from,
+                              fresh, version_.card.behaviours));
+    }
     version_.log_popularity =
         log_popularity(parts.train, version_.card.items, dataset.action_weights);
     data_.interactions = std::move(parts.train);
@@ -217,32 +176,6 @@ class Learning {
     say("read", fmt::format("{} items, {} users, {} behaviours, of which {} train, {:.1f} s",
                             catalog.size(), version_.card.users, behaviours,
                             version_.card.behaviours, seconds_since(start)));
-  }
-
-  void check_base(const SplitData& parts) {
-    const VersionCard& base = base_->card;
-    version_.card.from = base.version;
-    // Cutting by users cannot hold out what it did not before: behaviours come, and each user's
-    // last two are then later ones. Points in time move back when old behaviours are imported.
-    for (const ranking::HeldOut& question : parts.validation) {
-      if (options_.split == Split::kTime && question.target.time_ms <= base.newest_ms) {
-        throw InvalidRequest("from", fmt::format("older behaviours came since version {}, so that "
-                                                 "the split by time now holds out what it has "
-                                                 "learned; train without --from",
-                                                 base.version));
-      }
-    }
-    const auto width = db_.catalog().embedding_width();
-    if (width && *width != base_->text_space.width()) {
-      throw InvalidRequest("from", fmt::format("the items' embeddings have {} channels and the "
-                                               "texts of version {} have {}; train without --from",
-                                               *width, base.version, base_->text_space.width()));
-    }
-    const auto fresh = std::ranges::count_if(
-        parts.train.behaviours,
-        [&](const ranking::Behaviour& behaviour) { return behaviour.time_ms > base.newest_ms; });
-    say("from", fmt::format("version {}, {} of {} behaviours are newer", base.version, fresh,
-                            parts.train.behaviours.size()));
   }
 
   void fit_texts() {
@@ -329,19 +262,7 @@ class Learning {
   }
 
   void take_up_checkpoint() {
-    Checkpoint::Identity identity = {
-        {"program", FOVEA_VERSION},
-        {"split", std::string(name(options_.split))},
-        {"base version", version_.card.from},
-        {"seed", std::to_string(options_.train.seed)},
-        // Sums are added in another order by another number of threads.
-        {"number of threads", std::to_string(options_.train.threads)},
-        {"catalogue revision", std::to_string(version_.card.catalog_revision)}};
-    ranking::for_each_option(options_.train, [&](const char* option, const auto& field, auto...) {
-      identity.emplace_back(option, fmt::format("{}", field));
-    });
-    identity.emplace_back("behaviours", fingerprint(data_));
-    checkpoint_.emplace(versions_.directory(), std::move(identity),
+    checkpoint_.emplace(versions_.directory(), identity(version_.card, options_.train, data_),
                         [this](const std::string& line) { say("checkpoint", line); });
     if (options_.fresh) {
       checkpoint_->remove();
