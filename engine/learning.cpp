@@ -233,14 +233,14 @@ class Learning {
     if (base_) from = {&*base_->model, base_->card.newest_ms};
     ranking::TrainResult result = ranking::train(data_, from, options_.train, watch);
     if (base_ && !result.ranker_fitted) {
-      say("ranker",
-          result.questions < ranking::kQuestionsToRefitMin
-              ? fmt::format("that of version {} stays: {} users have unseen behaviours, "
-                            "and fewer than {} say less than it knows",
-                            base_->card.version, result.questions, ranking::kQuestionsToRefitMin)
-              : fmt::format("that of version {} stays: {} unseen behaviours made no "
-                            "better one",
-                            base_->card.version, result.questions));
+      say("ranker", result.questions < options_.train.refit_questions_min
+                        ? fmt::format("that of version {} stays: {} users have unseen behaviours, "
+                                      "and fewer than {} say less than it knows",
+                                      base_->card.version, result.questions,
+                                      options_.train.refit_questions_min)
+                        : fmt::format("that of version {} stays: {} unseen behaviours made no "
+                                      "better one",
+                                      base_->card.version, result.questions));
     }
     data_ = {};
     version_.card.metrics["validation_encoder_ndcg@10"] = result.encoder_validation_ndcg_10;

@@ -20,6 +20,7 @@ struct TrainOptions {
   std::size_t patience = 5;
   std::size_t ranker_epochs_max = 20;
   std::size_t ranker_candidates = 200;  ///< Also centre_k.
+  std::size_t refit_questions_min = 2000;
   std::uint64_t seed = 1;
   // Performance.
   int threads = 2;
@@ -46,6 +47,9 @@ void for_each_option(Options& options, const Visit& visit) {
   visit("ranker_epochs_max", options.ranker_epochs_max, 0, 10'000, "Passes of the ranker at most");
   visit("ranker_candidates", options.ranker_candidates, 1, 2000,
         "Candidates retrieved from each source in ranker training");
+  visit("refit_questions_min", options.refit_questions_min, 1, 1'000'000'000,
+        "Unseen behaviours that a training needs to refit the ranker of the version it goes on "
+        "from: a tenth of them decides when to stop");
 }
 
 }  // namespace fovea::ranking

@@ -54,27 +54,28 @@ std::vector<float> log_popularity(const Interactions& interactions, const TrainD
 TrainResult train(const TrainData& data, const std::optional<TrainFrom>& from,
                   const TrainOptions& options, const TrainWatch& watch) {
   const Unseen unseen = hold_out_newest(data, from);
-  const bool refit = !from || unseen.questions.size() >= kQuestionsToRefitMin;
+  const bool refit = !from || unseen.questions.size() >= options.refit_questions_min;
   if (unseen.questions.empty() && !from) {
     throw std::invalid_argument(
         "nothing to learn from: no user has two behaviours of a positive action");
   }
   const EncoderWeights* from_encoder = from ? &from->model->encoder() : nullptr;
   const RankerWeights* from_ranker = from ? &from->model->ranker() : nullptr;
+  // The ranker is fitted on behaviours that the encoder and transitions under it have not seen:
+  // over prefixes they have memorised, it learns to trust them more than they deserve.
   EncoderFit early;
-  RankerFit ranker;
-  if (refit) {
-    // The ranker is fitted on behaviours that the encoder and transitions under it have not seen:
-    // over prefixes they have memorised, it learns to trust them more than they deserve.
-    const Transitions early_transitions =
-        Transitions::count(unseen.sequences, data.items, data.action_weights, {});
+  if (refit || data.validation.empty()) {
     early = train_encoder(data, unseen.sequences, unseen.questions, 0, from_encoder, options,
                           "encoder for the ranker", watch);
+  }
+  RankerFit ranker;
+  if (refit) {
+    const Transitions early_transitions =
+        Transitions::count(unseen.sequences, data.items, data.action_weights, {});
     const std::vector<float> early_popularity = log_popularity(unseen.sequences, data);
     ranker = train_ranker(data, {early.weights, early_transitions, early_popularity},
                           unseen.questions, from_ranker, options, watch);
   } else {
-    early.epochs = options.epochs_min;
     ranker.weights = with_actions(*from_ranker, data.action_weights.size());
   }
 

@@ -68,9 +68,6 @@ struct TrainResult {
   bool ranker_fitted = false;  ///< False: too few of them, the ranker is the one of `from`.
 };
 
-/// Fewer unseen behaviours than these say less about a ranker than what it was fitted on before.
-inline constexpr std::size_t kQuestionsToRefitMin = 500;
-
 /// Requires at least one user with two behaviours of positive weight: std::invalid_argument
 /// otherwise. The same data, options, `from` and machine give the same weights, also when a killed
 /// training is resumed.

@@ -74,20 +74,17 @@ class Learning : public testing::Test {
   }
   Version version(const std::string& name) const { return Versions(directory_).load(name); }
   bool checkpoint_is_there() const { return fs::exists(directory_ / "versions" / "checkpoint"); }
-  /// One more view of each of `users` readers, newer than all the others.
-  void view_more(std::size_t users, const std::string& item) const {
+  /// Two more views by each of `users` readers, newer than all the others.
+  void view_more(std::size_t users, const std::string& item, const std::string& then) const {
     const auto engine = open();
     std::vector<Event> events;
     for (std::size_t user = 1; user <= users; ++user) {
-      events.push_back({fmt::format("reader-{:04}", user),
-                        item,
-                        "view",
-                        SyntheticOptions().end_ms + 1000,
-                        {},
-                        {},
-                        {}});
+      const std::string reader = fmt::format("reader-{:04}", user);
+      const std::int64_t newest_ms = SyntheticOptions().end_ms;
+      events.push_back({reader, item, "view", newest_ms + 1000, {}, {}, {}});
+      events.push_back({reader, then, "view", newest_ms + 2000, {}, {}, {}});
     }
-    ASSERT_EQ(engine->record(events), users);
+    ASSERT_EQ(engine->record(events), events.size());
   }
 
   fs::path directory_;
@@ -278,7 +275,7 @@ TEST_F(Learning, OnlyTheSameTrainingGoesOn) {
   other.fresh = true;
   EXPECT_THAT(refusal(other), testing::Not(HasSubstr("checkpoint")));
   kill_at_epoch(3, small());
-  view_more(1, "book-0001");
+  view_more(1, "book-0001", "book-0002");
   learn();
   EXPECT_THAT(messages_, HasSubstr("its behaviours are others; training starts anew"));
 }
@@ -294,15 +291,18 @@ TEST_F(Learning, AVersionGoesOnFromAnother) {
     item.text = "An Expedition for the Canyon, a slow-burning adventure";
     engine->put_items(std::span(&item, 1));
   }
-  view_more(5, fresh_item);
+  view_more(30, fresh_item, fresh_item);
   LearnOptions options = small();
   options.from = "CURRENT";
-  options.train.epochs_min = 1;
+  options.train.epochs_max = 20;
+  options.train.patience = 20;
   const LearnResult next = learn(options);
   EXPECT_EQ(next.from, base.version);
-  EXPECT_THAT(messages_, HasSubstr(fmt::format("from: version {}, 5 of", base.version)));
-  EXPECT_THAT(messages_, HasSubstr("5 users have unseen behaviours, and fewer than 500"));
-  EXPECT_EQ(next.log.size(), 1U) << "the ranker stays, the encoder goes on for an epoch";
+  EXPECT_THAT(messages_, HasSubstr(fmt::format("from: version {}, 60 of", base.version)));
+  EXPECT_THAT(messages_, HasSubstr("30 users have unseen behaviours, and fewer than 2000"));
+  EXPECT_FALSE(std::ranges::any_of(next.log, [](const auto& epoch) {
+    return epoch.stage == "ranker";
+  })) << "fitted on too little";
 
   const Version old_version = Versions(directory_).load_older(base.version);
   const Version new_version = version(next.version);
@@ -316,7 +316,7 @@ TEST_F(Learning, AVersionGoesOnFromAnother) {
   old_version.model->save(before);
   new_version.model->save(after);
   EXPECT_TRUE(std::ranges::equal(before.floats("ranker.linear"), after.floats("ranker.linear")));
-  // An epoch away from the base, and not a training away.
+  // A few epochs away from the base, and not a training away.
   double moved = 0;
   double length = 0;
   for (std::size_t i = 0; i < old_version.vectors.size(); ++i) {
@@ -330,12 +330,27 @@ TEST_F(Learning, AVersionGoesOnFromAnother) {
   EXPECT_EQ(version(*Versions(directory_).current()).card.from, "");
 }
 
+TEST_F(Learning, EnoughUnseenBehavioursRefitTheRankerAndNoOthersAreAsked) {
+  stock(true);
+  const Version base = version(learn().version);
+  view_more(30, "book-0001", "book-0002");
+  LearnOptions options = small();
+  options.from = "CURRENT";
+  options.train.refit_questions_min = 30;
+  const LearnResult next = learn(options);
+  const auto ranker = [](const auto& epoch) { return epoch.stage == "ranker"; };
+  EXPECT_TRUE(std::ranges::any_of(next.log, ranker));
+  options.from = base.card.version;
+  options.train.refit_questions_min = 31;
+  EXPECT_FALSE(std::ranges::any_of(learn(options).log, ranker));
+  EXPECT_THAT(messages_, HasSubstr("30 users have unseen behaviours"));
+}
+
 TEST_F(Learning, WithoutNewBehavioursWhatItGoesOnFromStays) {
   stock(true);
   const Version base = version(learn().version);
   LearnOptions options = small();
   options.from = base.card.version;
-  options.train.epochs_min = 0;
   const LearnResult next = learn(options);
   EXPECT_THAT(messages_, HasSubstr(", 0 of"));
   EXPECT_EQ(version(next.version).vectors, base.vectors);
