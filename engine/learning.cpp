@@ -244,7 +244,9 @@ class Learning {
     }
     data_ = {};
     version_.card.metrics["validation_encoder_ndcg@10"] = result.encoder_validation_ndcg_10;
-    version_.card.metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
+    if (!base_ || result.ranker_fitted) {  // the base's stays without a figure of this training
+      version_.card.metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
+    }
     version_.model = std::move(result.model);
 
     const std::size_t width = version_.model->width();

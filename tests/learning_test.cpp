@@ -354,6 +354,7 @@ TEST_F(Learning, WithoutNewBehavioursWhatItGoesOnFromStays) {
   const LearnResult next = learn(options);
   EXPECT_THAT(messages_, HasSubstr(", 0 of"));
   EXPECT_EQ(version(next.version).vectors, base.vectors);
+  EXPECT_FALSE(next.metrics.contains("validation_ranker_ndcg@10")) << "it was not measured again";
 }
 
 TEST_F(Learning, WhatCannotBeGoneOnFromIsRefusedWithWhatWouldBeRight) {
