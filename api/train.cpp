@@ -3,12 +3,18 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <iostream>
 #include <memory>
+#include <optional>
+#include <stdexcept>
 #include <thread>
 #include <type_traits>
 
 #include "api/commands.h"
+#include "api/plot.h"
 #include "api/progress.h"
 #include "engine/learning.h"
 
@@ -19,14 +25,26 @@ struct Flags {
   std::filesystem::path data;
   std::string split = "none";
   engine::LearnOptions options;
+  std::optional<std::filesystem::path> plot;
   bool json = false;
 };
+
+/// Opened before anything is learned: a path that cannot be written is told at once.
+std::ofstream open_plot(const std::filesystem::path& path) {
+  std::ofstream file(path, std::ios::binary);
+  if (!file) {
+    throw std::invalid_argument(
+        fmt::format("--plot: {} cannot be written: {}", path.string(), std::strerror(errno)));
+  }
+  return file;
+}
 
 void print(const engine::LearnResult& result, std::string_view split, bool json) {
   if (json) {
     boost::json::object object;
     object["version"] = result.version;
     object["split"] = split;
+    if (!result.from.empty()) object["from"] = result.from;
     object["items"] = result.items;
     object["users"] = result.users;
     object["behaviours"] = result.behaviours;
@@ -57,14 +75,25 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Learn from a store and publish a version");
   command->footer(
       "A server of the same directory takes the version up by itself. Without behaviours only the\n"
-      "texts are learned, so that a catalogue alone can be searched.\n\n"
-      "Example:\n  fovea train --data shop --split leave-one-out");
+      "texts are learned, so that a catalogue alone can be searched. A training that was killed "
+      "goes\n"
+      "on where it was when it is started again with the same data and options.\n\n"
+      "Example:\n  fovea train --data shop --split leave-one-out\n"
+      "  fovea train --data shop --split leave-one-out --from CURRENT --plot training.html");
   command->add_option("--data", flags->data, "Data directory")->required()->type_name("DIR");
   command
       ->add_option("--split", flags->split,
                    "What is held out for evaluate: none, leave-one-out or time")
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "leave-one-out", "time"}));
+  command
+      ->add_option("--from", options.from,
+                   "Go on from this version, or from CURRENT, with what was recorded since: a few "
+                   "epochs instead of all")
+      ->type_name("VERSION");
+  command->add_flag("--fresh", options.fresh, "Start anew where a killed training could go on");
+  command->add_option("--plot", flags->plot, "Write a page with every epoch's loss and validation")
+      ->type_name("FILE");
   command->add_option("--seed", options.train.seed, "The same seed gives the same version")
       ->capture_default_str();
   command
@@ -87,7 +116,16 @@ void add_train(CLI::App& app) {
     }
   });
   command->add_flag("--json", flags->json, "Print the result as JSON");
-  command->callback([flags] {
+  command->callback([flags, command] {
+    if (!flags->options.from.empty()) {
+      // It begins where a training ends: there is no start to get over, and little left to wait
+      // for.
+      ranking::TrainOptions& train = flags->options.train;
+      if (command->count("--epochs-min") == 0) train.epochs_min = 1;
+      if (command->count("--patience") == 0) train.patience = 2;
+    }
+    std::optional<std::ofstream> plot;
+    if (flags->plot) plot = open_plot(*flags->plot);
     flags->options.split = engine::parse_split(flags->split);
     Progress progress = Progress::to_stderr();
     const engine::LearnResult result = engine::learn(
@@ -95,6 +133,10 @@ void add_train(CLI::App& app) {
         [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); });
     progress.keep();
     print(result, flags->split, flags->json);
+    if (plot && !(*plot << training_page(result, flags->options)).flush()) {
+      throw std::runtime_error(fmt::format("--plot: {} could not be written to its end: {}",
+                                           flags->plot->string(), std::strerror(errno)));
+    }
   });
 }
 

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/checkpoint.h"
+#include "engine/continuation.h"
 #include "engine/dataset.h"
 #include "engine/models.h"
 #include "engine/request.h"
@@ -115,9 +117,12 @@ std::string describe(const ranking::TrainProgress& progress) {
 /// The steps of one training, in order; each leaves in `version` what it made.
 class Learning {
  public:
-  Learning(storage::Db& db, const LearnOptions& options,
+  Learning(storage::Db& db, const Versions& versions, const LearnOptions& options,
            const std::function<void(const LearnProgress&)>& progress)
-      : db_(db), options_(options), progress_(progress) {}
+      : db_(db), versions_(versions), options_(options), progress_(progress) {
+    if (!options.from.empty())
+      base_ = load_base(versions, options.from, options.split, options.train);
+  }
 
   Version run() {
     read();
@@ -127,6 +132,10 @@ class Learning {
     return std::move(version_);
   }
   std::size_t items() const { return rows_.size(); }
+  /// Once the version is published.
+  void forget_checkpoint() {
+    if (checkpoint_) checkpoint_->remove();
+  }
 
  private:
   void read() {
@@ -146,6 +155,19 @@ class Learning {
     SplitData parts =
         split(std::move(dataset.interactions), options_.split, dataset.action_weights);
     version_.card.behaviours = parts.train.behaviours.size();
+    for (const ranking::Behaviour& behaviour : parts.train.behaviours) {
+      version_.card.newest_ms = std::max(version_.card.newest_ms, behaviour.time_ms);
+    }
+    if (base_) {
+      version_.card.from = base_->card.version;
+      check_base(*base_, options_.split, parts, catalog.embedding_width());
+      const auto fresh =
+          std::ranges::count_if(parts.train.behaviours, [&](const ranking::Behaviour& behaviour) {
+            return behaviour.time_ms > base_->card.newest_ms;
+          });
+      say("from", fmt::format("version {}, {} of {} behaviours are newer", version_.card.from,
+                              fresh, version_.card.behaviours));
+    }
     version_.log_popularity =
         log_popularity(parts.train, version_.card.items, dataset.action_weights);
     data_.interactions = std::move(parts.train);
@@ -165,7 +187,9 @@ class Learning {
     options.seed = options_.train.seed;
     options.threads = options_.train.threads;
     const std::vector<ranking::TextSource> sources = texts.sources(options.width);
-    version_.text_space = ranking::TextSpace::fit(sources, options);
+    // The base's encoder has learned to read the directions of its own space.
+    version_.text_space =
+        base_ ? std::move(base_->text_space) : ranking::TextSpace::fit(sources, options);
 
     const std::size_t width = version_.text_space.width();
     version_.texts.assign(version_.card.items * width, 0);
@@ -195,13 +219,34 @@ class Learning {
     data_.text_width = version_.text_space.width();
     data_.whitened = whitened;
     data_.whitened_width = version_.text_space.whitened_width();
-    ranking::TrainResult result =
-        ranking::train(data_, options_.train, [this](const ranking::TrainProgress& progress) {
-          say(progress.stage, describe(progress));
-        });
+    take_up_checkpoint();
+    ranking::TrainWatch watch;
+    watch.progress = [this](const ranking::TrainProgress& progress) {
+      version_.log.push_back(progress);
+      say(progress.stage, describe(progress));
+    };
+    watch.checkpoint = [this](const std::string& stage, bool last, const auto& state) {
+      checkpoint_->keep(stage, last, state, version_.log);
+    };
+    watch.resume = [this](const std::string& stage) { return checkpoint_->resume(stage); };
+    std::optional<ranking::TrainFrom> from;
+    if (base_) from = {&*base_->model, base_->card.newest_ms};
+    ranking::TrainResult result = ranking::train(data_, from, options_.train, watch);
+    if (base_ && !result.ranker_fitted) {
+      say("ranker", result.questions < options_.train.refit_questions_min
+                        ? fmt::format("that of version {} stays: {} users have unseen behaviours, "
+                                      "and fewer than {} say less than it knows",
+                                      base_->card.version, result.questions,
+                                      options_.train.refit_questions_min)
+                        : fmt::format("that of version {} stays: {} unseen behaviours made no "
+                                      "better one",
+                                      base_->card.version, result.questions));
+    }
     data_ = {};
     version_.card.metrics["validation_encoder_ndcg@10"] = result.encoder_validation_ndcg_10;
-    version_.card.metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
+    if (!base_ || result.ranker_fitted) {  // the base's stays without a figure of this training
+      version_.card.metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
+    }
     version_.model = std::move(result.model);
 
     const std::size_t width = version_.model->width();
@@ -215,6 +260,17 @@ class Learning {
         std::fill_n(version_.vectors.begin() + static_cast<std::ptrdiff_t>(row * width), width,
                     0.0F);
       }
+    }
+  }
+
+  void take_up_checkpoint() {
+    checkpoint_.emplace(versions_.directory(), identity(version_.card, options_.train, data_),
+                        [this](const std::string& line) { say("checkpoint", line); });
+    if (options_.fresh) {
+      checkpoint_->remove();
+    } else {
+      checkpoint_->take_up();
+      version_.log = checkpoint_->log();
     }
   }
 
@@ -236,8 +292,11 @@ class Learning {
   }
 
   storage::Db& db_;
+  const Versions& versions_;
   const LearnOptions& options_;
   const std::function<void(const LearnProgress&)>& progress_;
+  std::optional<Version> base_;  // what it goes on from
+  std::optional<Checkpoint> checkpoint_;
   Version version_;
   ranking::TrainData data_;
   std::vector<std::uint32_t> rows_;       // of present items, ascending
@@ -259,7 +318,7 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   const Versions versions(data_directory);
   const Versions::TrainingLock lock = versions.lock_training();
 
-  Learning learning(*db, options, progress);
+  Learning learning(*db, versions, options, progress);
   Version version = learning.run();
   db.reset();
   version.card.trained_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -272,9 +331,12 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   result.users = version.card.users;
   result.behaviours = version.card.behaviours;
   result.has_model = version.model.has_value();
+  result.from = version.card.from;
   result.metrics = version.card.metrics;
+  result.log = version.log;
   const auto publishing = Clock::now();
   result.version = versions.publish(std::move(version), options.versions_kept);
+  learning.forget_checkpoint();
   if (progress)
     progress({"publish",
               fmt::format("version {}, {:.1f} s", result.version, seconds_since(publishing))});

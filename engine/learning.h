@@ -7,6 +7,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "engine/split.h"
 #include "ranking/trainer.h"
@@ -17,11 +18,14 @@ struct LearnOptions {
   // Behaviour.
   Split split = Split::kNone;  ///< What evaluate will find held out.
   ranking::TrainOptions train;
+  std::string from;    ///< A version to go on from, or "CURRENT"; empty: starts from nothing.
+  bool fresh = false;  ///< Throws away what a killed training left, also where it could be resumed.
   std::size_t versions_kept = 3;  ///< Older ones are deleted after publishing; at least 1.
 };
 
 struct LearnProgress {
-  std::string stage;    ///< As in TrainProgress, and "read", "text", "index", "publish".
+  std::string stage;    ///< As in TrainProgress, and "read", "from", "text", "checkpoint",
+                        ///< "index", "publish".
   std::string message;  ///< One line for people: loss, validation metric, seconds.
 };
 
@@ -31,13 +35,17 @@ struct LearnResult {
   std::size_t users = 0;
   std::size_t behaviours = 0;             ///< In the training part of the split.
   bool has_model = false;                 ///< False: too few behaviours, text and popularity only.
+  std::string from;                       ///< The version that it went on from; empty: from none.
   std::map<std::string, double> metrics;  ///< As in the version's card; empty without a model.
+  std::vector<ranking::TrainProgress> log;  ///< Of every epoch, also of those before a kill.
   double seconds = 0;
 };
 
 /// Works on a store without behaviours too: then the text space is fitted and indexed, so that the
 /// catalogue can be searched. Runs beside a serving process. Throws InvalidRequest when the
-/// catalogue is empty, Unavailable when another training of the same directory is under way.
+/// catalogue is empty or when `from` cannot be gone on from, Unavailable when another training of
+/// the same directory is under way. What a training keeps of itself in DATA/versions/checkpoint is
+/// gone when it ends.
 LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
                   const std::function<void(const LearnProgress&)>& progress);
 

@@ -3,21 +3,20 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <openssl/evp.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <boost/json.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <ctime>
-#include <fstream>
 #include <utility>
 
+#include "engine/files.h"
 #include "engine/request.h"
+#include "engine/training_log.h"
 
 namespace fovea::engine {
 namespace {
@@ -25,112 +24,15 @@ namespace {
 namespace fs = std::filesystem;
 namespace json = boost::json;
 
-constexpr std::uint64_t kVersionFormat = 2;
+constexpr std::uint64_t kVersionFormat = 3;
 constexpr const char* kCard = "card.json";
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kItemIndex = "items.faiss";
 constexpr const char* kTextIndex = "texts.faiss";
+constexpr const char* kLog = "training.jsonl";
 constexpr const char* kCurrent = "CURRENT";
 constexpr const char* kUnfinished =
     ".unfinished-";  // leads the folder of a version that is being written
-constexpr std::uintmax_t kSmallFileBytesMax = 1 << 20;  // CURRENT and card.json; more is not ours
-
-[[noreturn]] void fail(const fs::path& file, std::string_view what) {
-  throw VersionError(fmt::format("{}: {}", file.string(), what));
-}
-
-/// An open file or folder, closed by the destructor.
-class File {
- public:
-  File(const fs::path& path, int flags)
-      : path_(path), descriptor_(::open(path.c_str(), flags | O_CLOEXEC, 0644)) {
-    if (descriptor_ < 0) fail(path_, fmt::format("cannot be opened: {}", std::strerror(errno)));
-  }
-  ~File() { ::close(descriptor_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  void write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
-      if (written < 0 && errno == EINTR) continue;
-      if (written < 0) fail(path_, fmt::format("cannot be written: {}", std::strerror(errno)));
-      bytes.remove_prefix(static_cast<std::size_t>(written));
-    }
-  }
-  void sync() {
-    if (::fsync(descriptor_) != 0) {
-      fail(path_, fmt::format("cannot be made durable: {}", std::strerror(errno)));
-    }
-  }
-
- private:
-  fs::path path_;
-  int descriptor_;
-};
-
-void sync(const fs::path& path) { File(path, O_RDONLY).sync(); }
-
-void write_synced(const fs::path& path, std::string_view bytes) {
-  File file(path, O_WRONLY | O_CREAT | O_TRUNC);
-  file.write(bytes);
-  file.sync();
-}
-
-class Sha256 {
- public:
-  Sha256() : context_(EVP_MD_CTX_new()) {
-    if (context_ == nullptr || EVP_DigestInit_ex(context_, EVP_sha256(), nullptr) != 1) {
-      throw std::runtime_error("SHA-256 is not available from OpenSSL");
-    }
-  }
-  ~Sha256() { EVP_MD_CTX_free(context_); }
-  Sha256(const Sha256&) = delete;
-  Sha256& operator=(const Sha256&) = delete;
-
-  void add(std::string_view bytes) { EVP_DigestUpdate(context_, bytes.data(), bytes.size()); }
-  std::string hex() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-    unsigned int length = 0;
-    EVP_DigestFinal_ex(context_, digest.data(), &length);
-    std::string text;
-    for (unsigned int i = 0; i < length; ++i) text += fmt::format("{:02x}", digest[i]);
-    return text;
-  }
-
- private:
-  EVP_MD_CTX* context_;
-};
-
-std::string sha256(std::string_view bytes) {
-  Sha256 sum;
-  sum.add(bytes);
-  return sum.hex();
-}
-
-std::string sha256_of_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) fail(path, "cannot be read");
-  Sha256 sum;
-  std::vector<char> block(1 << 16);
-  while (file.read(block.data(), static_cast<std::streamsize>(block.size())) || file.gcount() > 0) {
-    sum.add({block.data(), static_cast<std::size_t>(file.gcount())});
-  }
-  if (file.bad()) fail(path, "cannot be read to its end");
-  return sum.hex();
-}
-
-/// A missing file is a VersionError too.
-std::string read_small(const fs::path& path) {
-  std::error_code error;
-  const auto size = fs::file_size(path, error);
-  if (error) fail(path, fmt::format("cannot be read: {}", error.message()));
-  if (size > kSmallFileBytesMax) fail(path, "is far larger than such a file can be");
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes(size, '\0');
-  if (!file.read(bytes.data(), static_cast<std::streamsize>(size))) fail(path, "cannot be read");
-  return bytes;
-}
 
 bool is_version(std::string_view name) {
   return name.size() == 20 && std::ranges::all_of(name, [](char c) {
@@ -181,6 +83,8 @@ std::string card_text(const VersionCard& card, const json::object& files) {
                                       {"items", card.items},
                                       {"users", card.users},
                                       {"behaviours", card.behaviours},
+                                      {"newest_ms", card.newest_ms},
+                                      {"from", card.from},
                                       {"catalog_revision", card.catalog_revision},
                                       {"trained_ms", card.trained_ms},
                                       {"metrics", metrics},
@@ -201,6 +105,8 @@ VersionCard parse_card(const json::object& card) {
   result.items = card.at("items").to_number<std::size_t>();
   result.users = card.at("users").to_number<std::size_t>();
   result.behaviours = card.at("behaviours").to_number<std::size_t>();
+  result.newest_ms = card.at("newest_ms").to_number<std::int64_t>();
+  result.from = card.at("from").as_string();
   result.catalog_revision = card.at("catalog_revision").to_number<std::uint64_t>();
   result.trained_ms = card.at("trained_ms").to_number<std::int64_t>();
   for (const auto& [key, value] : card.at("metrics").as_object()) {
@@ -240,7 +146,41 @@ Version read_version(const fs::path& folder, VersionCard card, bool learned) {
   return version;
 }
 
-/// Writes the arrays and indexes; gives the names of the files.
+/// Checks every file that the card names, then reads them.
+Version load_folder(const fs::path& folder, const std::string& card_text) {
+  try {
+    const json::value parsed = json::parse(card_text);
+    const json::object& card = parsed.as_object();
+    if (card.at("format").to_number<std::uint64_t>() != kVersionFormat) {
+      fail(folder / kCard, "is of another format than this program reads; train again");
+    }
+    const json::object& files = card.at("files").as_object();
+    for (const auto& [name, about] : files) {
+      check_file(folder / std::string(name), about.at("bytes").to_number<std::uintmax_t>(),
+                 about.at("sha256").as_string());
+    }
+    return read_version(folder, parse_card(card), files.contains(kItemIndex));
+  } catch (const VersionError&) {
+    throw;
+  } catch (const std::exception& error) {
+    // Checked bytes that do not parse were written by another program version, not damaged.
+    fail(folder, fmt::format("cannot be loaded by this program: {}", error.what()));
+  }
+}
+
+/// Of the versions in a directory, oldest first.
+std::vector<std::string> names(const fs::path& directory) {
+  std::vector<std::string> result;
+  std::error_code none;  // nothing was trained here yet
+  for (const auto& entry : fs::directory_iterator(directory, none)) {
+    const std::string file = entry.path().filename();
+    if (is_version(file)) result.push_back(file);
+  }
+  std::ranges::sort(result);
+  return result;
+}
+
+/// Writes the arrays, indexes and log; gives the names of the files.
 std::vector<std::string> write_version(const fs::path& folder, const Version& version) {
   ranking::Weights weights;
   version.text_space.save(weights);
@@ -254,19 +194,18 @@ std::vector<std::string> write_version(const fs::path& folder, const Version& ve
   version.text_index->save(folder / kTextIndex);
   if (!version.model) return {kModel, kTextIndex};
   version.item_index->save(folder / kItemIndex);
-  return {kModel, kTextIndex, kItemIndex};
+  write_synced(folder / kLog, to_jsonl(version.log));
+  return {kModel, kTextIndex, kItemIndex, kLog};
 }
 
 void delete_old(const fs::path& directory, std::string_view current, std::size_t kept) {
-  std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(directory)) {
-    const std::string file = entry.path().filename();
-    if (file.starts_with(kUnfinished)) fs::remove_all(entry.path());  // of a training that died
-    if (is_version(file) && file != current) names.push_back(file);
+  for (const auto& entry : fs::directory_iterator(directory)) {  // of a training that died
+    if (entry.path().filename().string().starts_with(kUnfinished)) fs::remove_all(entry.path());
   }
-  std::ranges::sort(names, std::greater<>());
-  for (std::size_t i = std::max<std::size_t>(kept, 1) - 1; i < names.size(); ++i) {
-    fs::remove_all(directory / names[i]);
+  std::vector<std::string> older = names(directory);
+  std::erase(older, current);
+  for (std::size_t i = std::max<std::size_t>(kept, 1) - 1; i < older.size(); ++i) {
+    fs::remove_all(directory / older[older.size() - 1 - i]);
   }
 }
 
@@ -291,31 +230,16 @@ Version Versions::load(std::string_view version) const {
   if (sha256(text) != current->card_sha256) {
     fail(folder / kCard, "was changed after it was published (SHA-256)");
   }
-  try {
-    const json::value parsed = json::parse(text);
-    const json::object& card = parsed.as_object();
-    if (card.at("format").to_number<std::uint64_t>() != kVersionFormat) {
-      fail(folder / kCard, "is of another format than this program reads; train again");
-    }
-    const json::object& files = card.at("files").as_object();
-    for (const auto& [name, about] : files) {
-      const fs::path file = folder / std::string(name);
-      const auto expected = about.at("bytes").to_number<std::uintmax_t>();
-      std::error_code error;
-      const auto size = fs::file_size(file, error);
-      if (error) fail(file, fmt::format("cannot be read: {}", error.message()));
-      if (size != expected) fail(file, fmt::format("has {} bytes, {} expected", size, expected));
-      if (sha256_of_file(file) != std::string_view(about.at("sha256").as_string())) {
-        fail(file, "was changed after it was published (SHA-256)");
-      }
-    }
-    return read_version(folder, parse_card(card), files.contains(kItemIndex));
-  } catch (const VersionError&) {
-    throw;
-  } catch (const std::exception& error) {
-    // Checked bytes that do not parse were written by another program version, not damaged.
-    fail(folder, fmt::format("cannot be loaded by this program: {}", error.what()));
+  return load_folder(folder, text);
+}
+
+Version Versions::load_older(std::string_view version) const {
+  const fs::path folder = directory_ / version;
+  if (!is_version(version) || !fs::is_directory(folder)) {
+    fail(directory_, fmt::format("holds no version \"{}\"; it holds {}", version,
+                                 fmt::join(names(directory_), ", ")));
   }
+  return load_folder(folder, read_small(folder / kCard));
 }
 
 std::string Versions::publish(Version version, std::size_t kept) const {
@@ -347,10 +271,7 @@ std::string Versions::publish(Version version, std::size_t kept) const {
     fs::remove_all(unfinished, ignored);
     throw;
   }
-  const fs::path next = directory_ / (std::string(kCurrent) + ".next");
-  write_synced(next, fmt::format("{} {}\n", name, sha256(card)));
-  fs::rename(next, directory_ / kCurrent);
-  sync(directory_);
+  replace_synced(directory_ / kCurrent, fmt::format("{} {}\n", name, sha256(card)));
   sync(directory_.parent_path());
   delete_old(directory_, name, kept);
   return name;

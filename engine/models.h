@@ -8,6 +8,7 @@
 //                       encoder, ranker, transitions and item vectors
 //   items.faiss         index over item vectors, if learned
 //   texts.faiss         index over text vectors
+//   training.jsonl      one line for each epoch, if learned
 // CURRENT holds one line, "<version> <SHA-256 of card.json>", so that every byte is covered.
 #pragma once
 
@@ -16,24 +17,19 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/files.h"
 #include "engine/split.h"
 #include "index/vector_index.h"
 #include "ranking/model.h"
 #include "ranking/text_space.h"
 #include "ranking/train_options.h"
+#include "ranking/trainer.h"
 
 namespace fovea::engine {
-
-/// A version's files are missing, truncated, changed or of another format; the message names the
-/// file.
-struct VersionError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 struct VersionCard {
   std::string version;  ///< Sorts by time: UTC yyyymmddThhmmss.mmmZ.
@@ -42,6 +38,8 @@ struct VersionCard {
   std::size_t items = 0;          ///< V: rows the arrays cover, present in the catalogue or not.
   std::size_t users = 0;
   std::size_t behaviours = 0;  ///< In the training part of the split.
+  std::int64_t newest_ms = 0;  ///< Time of the newest of these.
+  std::string from;            ///< The version that it went on from; empty: from none.
   std::uint64_t catalog_revision =
       0;  ///< Items put later are not in the arrays and are encoded when loaded.
   std::int64_t trained_ms = 0;
@@ -53,10 +51,11 @@ struct VersionCard {
 struct Version {
   VersionCard card;
   ranking::TextSpace text_space;
-  std::vector<float> texts;             ///< [V, K], zeros where an item has no text or is absent.
-  std::vector<float> log_popularity;    ///< [V], log(1 + training behaviours).
-  std::optional<ranking::Model> model;  ///< Absent: too few behaviours to learn from.
-  std::vector<float> vectors;           ///< [V, D], empty without a model.
+  std::vector<float> texts;           ///< [V, K], zeros where an item has no text or is absent.
+  std::vector<float> log_popularity;  ///< [V], log(1 + training behaviours).
+  std::vector<ranking::TrainProgress> log;  ///< Of every epoch; written, never read back.
+  std::optional<ranking::Model> model;      ///< Absent: too few behaviours to learn from.
+  std::vector<float> vectors;               ///< [V, D], empty without a model.
   std::unique_ptr<const index::VectorIndex> item_index;  ///< Null without a model.
   std::unique_ptr<const index::VectorIndex> text_index;
 };
@@ -72,6 +71,9 @@ class Versions {
   /// Loads what CURRENT names; another version cannot be checked whole and is refused.
   /// Throws VersionError.
   Version load(std::string_view version) const;
+  /// Loads any version of the directory, to learn from and not to serve: its files are checked
+  /// against its card, its card against nothing. Throws VersionError.
+  Version load_older(std::string_view version) const;
 
   /// Writes a folder under a temporary name, syncs it, renames it, then replaces CURRENT: a reader
   /// sees the old version or the new one. Deletes the oldest beyond `kept`, never the current one.
@@ -92,6 +94,8 @@ class Versions {
     int file_;
   };
   TrainingLock lock_training() const;
+
+  const std::filesystem::path& directory() const { return directory_; }  ///< DATA/versions
 
  private:
   std::filesystem::path directory_;

@@ -85,6 +85,27 @@ EncoderWeights spread(const EncoderWeights& compact, const Touched& touched, std
   return full;
 }
 
+// Weights over all items as weights over the touched ones. What `full` has not learned is zero: its
+// items are scored from their text and its actions say nothing, until a step touches them.
+EncoderWeights gather(const EncoderWeights& full, const Touched& touched,
+                      const EncoderShape& shape) {
+  EncoderWeights compact(shape);
+  const auto to = compact.tensors();
+  const auto from = full.tensors();
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    if (to[i].first == "items") continue;
+    const auto values = from[i].second->values();  // of fewer actions, perhaps
+    std::copy_n(values.begin(), std::min(values.size(), to[i].second->size()),
+                to[i].second->data());
+  }
+  for (std::size_t i = 0; i < touched.rows.size(); ++i) {
+    const std::uint32_t row = touched.rows[i];
+    if (row >= full.shape.items || full.learned[row] == 0) continue;
+    std::copy_n(full.items.row(row), shape.width, compact.items.row(i));
+  }
+  return compact;
+}
+
 // NDCG@10 of each question's target among all items, those of its history left out.
 double validate(const Context& context, const EncoderWeights& weights,
                 std::span<const float> whitened, std::span<const HeldOut> questions) {
@@ -212,8 +233,8 @@ double encoder_loss(const Context& context, const EncoderWeights& weights,
 
 EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
                          std::span<const HeldOut> validation, std::size_t epochs,
-                         const TrainOptions& options, const std::string& stage,
-                         const std::function<void(const TrainProgress&)>& progress) {
+                         const EncoderWeights* from, const TrainOptions& options,
+                         const std::string& stage, const TrainWatch& watch) {
   const Context context{options.threads};
   const Touched touched = find_touched(sequences, data.items);
   const std::size_t items = touched.rows.size();
@@ -224,12 +245,13 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     std::copy(row.begin(), row.end(),
               whitened.begin() + static_cast<std::ptrdiff_t>(i * row.size()));
   }
-  EncoderWeights weights =
-      EncoderWeights::random({options.width, options.heads, options.behaviours_max, items,
-                              data.whitened_width, data.action_weights.size()},
-                             options.seed);
-  EncoderWeights gradient(weights.shape);
-  Adam<EncoderWeights> adam(weights);
+  const EncoderShape shape{options.width, options.heads,       options.behaviours_max,
+                           items,         data.whitened_width, data.action_weights.size()};
+  const std::vector<Window> windows = cut_windows(sequences, options.behaviours_max);
+  TrainingState<EncoderWeights> state(
+      from != nullptr ? gather(*from, touched, shape) : EncoderWeights::random(shape, options.seed),
+      Random(options.seed + 1), windows.size());
+  EncoderWeights gradient(shape);
   ops::AdamOptions adam_options;
   adam_options.learning_rate = static_cast<float>(options.learning_rate);
 
@@ -241,56 +263,69 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     }
     questions.resize(kValidationMax);
   }
-
-  std::vector<Window> windows = cut_windows(sequences, options.behaviours_max);
-  Random random(options.seed + 1);
-  EncoderTape tape;
-  EncoderFit best;
-  best.validation_ndcg_10 = -1;
-  std::vector<float> mask(items);
+  const auto validated = [&] {
+    return validate(context, spread(state.weights, touched, data.items), data.whitened, questions);
+  };
   const std::size_t last_epoch = questions.empty() ? epochs : options.epochs_max;
-  for (std::size_t epoch = 1; epoch <= last_epoch; ++epoch) {
+  const auto done = [&] {
+    return state.epoch >= last_epoch ||
+           (!questions.empty() &&
+            state.epoch >= std::max(state.best_epoch + options.patience, options.epochs_min));
+  };
+
+  const std::optional<Weights> resumed =
+      watch.resume ? watch.resume(stage) : std::optional<Weights>();
+  if (resumed) {
+    state.load(*resumed);
+  } else if (from != nullptr && !questions.empty()) {
+    const double ndcg_10 = validated();
+    state.compare(ndcg_10, ndcg_10);
+  }
+  EncoderTape tape;
+  std::vector<float> mask(items);
+  while (!done()) {
     const auto started = std::chrono::steady_clock::now();
-    for (std::size_t i = windows.size(); i > 1; --i)
-      std::swap(windows[i - 1], windows[random.below(i)]);
+    ++state.epoch;
+    state.shuffle();
     double loss = 0;
     std::size_t steps = 0;
     for (std::size_t w = 0; w < windows.size(); ++steps) {
       EncoderBatch batch;
       std::vector<std::uint32_t> targets;
       for (; w < windows.size() && batch.tokens() < kStepTokens; ++w) {
-        const auto user = sequences.user(windows[w].user);
-        const auto inputs = user.subspan(windows[w].begin, windows[w].end - windows[w].begin);
+        const Window& window = windows[state.order[w]];
+        const auto user = sequences.user(window.user);
+        const auto inputs = user.subspan(window.begin, window.end - window.begin);
         std::vector<std::uint32_t> rows;
         for (const Behaviour& b : inputs) rows.push_back(touched.position[b.row]);
         batch.add(inputs, rows);
-        for (std::size_t i = windows[w].begin + 1; i <= windows[w].end; ++i) {
+        for (std::size_t i = window.begin + 1; i <= window.end; ++i) {
           targets.push_back(data.action_weights[user[i].action] > 0 ? touched.position[user[i].row]
                                                                     : kNoTarget);
         }
       }
-      for (float& m : mask) m = random.uniform() < options.item_dropout ? 0.0F : 1.0F;
-      loss +=
-          encoder_loss(context, weights, mask, whitened, batch, targets,
-                       static_cast<float>(options.dropout), random.next() >> 16, tape, gradient);
-      adam.step(context, gradient, weights, [&](const std::string&) { return adam_options; });
+      for (float& m : mask) m = state.random.uniform() < options.item_dropout ? 0.0F : 1.0F;
+      loss += encoder_loss(context, state.weights, mask, whitened, batch, targets,
+                           static_cast<float>(options.dropout), state.random.next() >> 16, tape,
+                           gradient);
+      state.adam.step(context, gradient, state.weights,
+                      [&](const std::string&) { return adam_options; });
     }
-    TrainProgress report{stage, epoch, loss / static_cast<double>(std::max<std::size_t>(steps, 1)),
-                         std::nullopt, 0};
+    TrainProgress report{
+        stage,        state.epoch, loss / static_cast<double>(std::max<std::size_t>(steps, 1)),
+        std::nullopt, 0,           state.epoch};
     if (!questions.empty()) {
-      EncoderWeights full = spread(weights, touched, data.items);
-      const double ndcg = validate(context, full, data.whitened, questions);
-      report.validation_ndcg_10 = ndcg;
-      if (ndcg > best.validation_ndcg_10) best = {std::move(full), epoch, ndcg};
+      report.validation_ndcg_10 = validated();
+      state.compare(*report.validation_ndcg_10, *report.validation_ndcg_10);
+      report.best_epoch = state.best_epoch;
     }
     report.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-    progress(report);
-    if (!questions.empty() && epoch >= std::max(best.epochs + options.patience, options.epochs_min))
-      break;
+    if (watch.progress) watch.progress(report);
+    if (watch.checkpoint) watch.checkpoint(stage, done(), [&] { return state.save(); });
   }
-  if (questions.empty()) best = {spread(weights, touched, data.items), last_epoch, 0};
-  return best;
+  if (questions.empty()) return {spread(state.weights, touched, data.items), last_epoch, 0};
+  return {spread(state.best, touched, data.items), state.best_epoch, state.best_ndcg_10};
 }
 
 }  // namespace fovea::ranking

@@ -3,15 +3,14 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "ranking/encoder.h"
-#include "ranking/ops.h"
 #include "ranking/trainer.h"
+#include "ranking/training_state.h"
 
 namespace fovea::ranking {
 
@@ -24,11 +23,13 @@ struct EncoderFit {
 
 /// Cross-entropy with the full softmax over every item that a sequence touches, at every position
 /// whose next behaviour has an action of positive weight. Stops when the validation NDCG@10 has not
-/// risen for options.patience epochs, or without validation after `epochs` of them.
+/// risen for options.patience epochs, or without validation after `epochs` of them. Begins at
+/// `from` where it is not null: rows that it has not learned are zero at first, and where
+/// validation never rises above it, it is what is kept.
 EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
                          std::span<const HeldOut> validation, std::size_t epochs,
-                         const TrainOptions& options, const std::string& stage,
-                         const std::function<void(const TrainProgress&)>& progress);
+                         const EncoderWeights* from, const TrainOptions& options,
+                         const std::string& stage, const TrainWatch& watch);
 
 /// One step's gradient, exposed so that tests can compare it: the mean loss over `targets` (one per
 /// token, kNoTarget to skip), added to `gradient`, which starts at zero. `mask` and `whitened` are
@@ -47,35 +48,5 @@ std::vector<float> last_states(const Context& context, const EncoderWeights& wei
 /// Item vectors of all V items as they serve, [V, D].
 std::vector<float> all_item_vectors(const Context& context, const EncoderWeights& weights,
                                     std::span<const float> whitened);
-
-/// Adam's moments for a set of weights, and the step.
-template <typename WeightSet>
-class Adam {
- public:
-  explicit Adam(const WeightSet& weights) : first_(weights), second_(weights) {
-    for (WeightSet* moments : {&first_, &second_}) {
-      for (auto& [name, tensor] : moments->tensors()) tensor->values_fill(0);
-    }
-  }
-  /// `options_of(name)` gives each array's options.
-  template <typename OptionsOf>
-  void step(const Context& context, WeightSet& gradient, WeightSet& weights,
-            const OptionsOf& options_of) {
-    ++steps_;
-    const auto g = gradient.tensors();
-    const auto w = weights.tensors();
-    const auto m = first_.tensors();
-    const auto v = second_.tensors();
-    for (std::size_t i = 0; i < w.size(); ++i) {
-      ops::adam(context, w[i].second->size(), options_of(w[i].first), steps_, g[i].second->data(),
-                w[i].second->data(), m[i].second->data(), v[i].second->data());
-      g[i].second->values_fill(0);
-    }
-  }
-
- private:
-  WeightSet first_, second_;
-  std::size_t steps_ = 0;
-};
 
 }  // namespace fovea::ranking

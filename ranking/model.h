@@ -86,6 +86,8 @@ class Model {
                bool explain) const;
 
   const Transitions& transitions() const { return transitions_; }
+  const EncoderWeights& encoder() const { return *encoder_; }
+  const RankerWeights& ranker() const { return *ranker_; }
 
   void save(Weights& weights) const;  ///< Arrays named "encoder.*", "ranker.*", "transitions.*".
   static Model load(const Weights& weights);

@@ -28,6 +28,13 @@ constexpr std::uint32_t mix32(std::uint32_t x) {
 class Random {
  public:
   explicit Random(std::uint64_t seed) : state_(mix(seed)) {}
+  /// Goes on where a stream of this state() stood.
+  static Random at(std::uint64_t state) {
+    Random random(0);
+    random.state_ = state;
+    return random;
+  }
+  std::uint64_t state() const { return state_; }
 
   std::uint64_t next() { return mix(state_++); }
   double uniform() { return static_cast<double>(next() >> 11) * 0x1p-53; }  // [0, 1)

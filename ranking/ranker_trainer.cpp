@@ -20,6 +20,7 @@ constexpr std::size_t kStepExamples = 64;
 constexpr std::size_t kPatience = 4;
 constexpr float kLearningRate = 3e-3F;  // a tenth of it for the products of attention
 constexpr float kDropout = 0.2F;
+constexpr const char* kStage = "ranker";
 
 // One question with its candidates as serving would retrieve them, seen items left out.
 struct Example {
@@ -292,8 +293,8 @@ void add_gradient(RankerWeights& to, RankerWeights& from) {
 }  // namespace
 
 RankerFit train_ranker(const TrainData& data, const RankerBase& base,
-                       std::span<const HeldOut> questions, const TrainOptions& options,
-                       const std::function<void(const TrainProgress&)>& progress) {
+                       std::span<const HeldOut> questions, const RankerWeights* from,
+                       const TrainOptions& options, const TrainWatch& watch) {
   const std::size_t d = base.encoder.shape.width;
   const Context context{options.threads};
   std::vector<HeldOut> sampled(questions.begin(), questions.end());
@@ -318,24 +319,32 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
                                          .text_width = data.text_width,
                                          .centre_k = options.ranker_candidates},
                                         options.seed + 2);
+  if (from != nullptr) best.weights = with_actions(*from, data.action_weights.size());
   if (training.empty()) return best;
-  std::copy(data.action_weights.begin(), data.action_weights.end(),
-            best.weights.action_weights.data());
-  best.weights.value_scale = value_scale(data.interactions);
-  standardise(data, base, vectors, states, training, best.weights);
-  switch_off(options, best.weights);
-  const Fitness initial =
-      mean(outcomes(data, base, vectors, states, held_out, best.weights, options.threads));
-  best.validation_ndcg_10 = initial.ndcg_10;
-  double least_loss = initial.loss;
-
+  if (from == nullptr) {
+    std::copy(data.action_weights.begin(), data.action_weights.end(),
+              best.weights.action_weights.data());
+    best.weights.value_scale = value_scale(data.interactions);
+    standardise(data, base, vectors, states, training, best.weights);
+    switch_off(options, best.weights);
+  }
   EncoderWeights textual = base.encoder;
   textual.learned.assign(textual.learned.size(), 0);
   const std::vector<float> text_vectors = all_item_vectors(context, textual, data.whitened);
-  RankerWeights weights = best.weights;
-  Adam<RankerWeights> adam(weights);
+  TrainingState<RankerWeights> state(best.weights, random, training.size());
+  const auto fitness = [&] {
+    return mean(outcomes(data, base, vectors, states, held_out, state.weights, options.threads));
+  };
+  const std::optional<Weights> resumed =
+      watch.resume ? watch.resume(kStage) : std::optional<Weights>();
+  if (resumed) {
+    state.load(*resumed);
+  } else {
+    const Fitness initial = fitness();
+    state.compare(-initial.loss, initial.ndcg_10);
+  }
   const std::size_t threads = static_cast<std::size_t>(options.threads);
-  std::vector<RankerWeights> gradients(threads, RankerWeights(weights.shape));
+  std::vector<RankerWeights> gradients(threads, RankerWeights(state.weights.shape));
   const auto options_of = [&](const std::string& name) {
     ops::AdamOptions adam_options;
     adam_options.learning_rate = kLearningRate;
@@ -344,12 +353,13 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
     }
     return adam_options;
   };
-  std::size_t since_best = 0;
-  for (std::size_t epoch = 1; epoch <= options.ranker_epochs_max && since_best < kPatience;
-       ++epoch) {
+  const auto done = [&] {
+    return state.epoch >= options.ranker_epochs_max || state.epoch >= state.best_epoch + kPatience;
+  };
+  while (!done()) {
     const auto started = std::chrono::steady_clock::now();
-    for (std::size_t i = training.size(); i > 1; --i)
-      std::swap(training[i - 1], training[random.below(i)]);
+    ++state.epoch;
+    state.shuffle();
     double loss = 0;
     for (std::size_t begin = 0; begin < training.size(); begin += kStepExamples) {
       const std::size_t end = std::min(training.size(), begin + kStepExamples);
@@ -362,44 +372,53 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
         RankerTape tape;
         std::vector<float> dscores;
         for (std::size_t e = begin + thread; e < end; e += threads) {
-          const Example& example = *training[e];
+          const Example& example = *training[state.order[e]];
           const std::uint64_t draw =
-              mix(options.seed ^ mix(epoch * examples.size() + example.state));
+              mix(options.seed ^ mix(state.epoch * examples.size() + example.state));
           const auto rows = sample_rows(example, data.items, Random(draw));
-          const float* state = states.data() + example.state * d;
-          gather(example, rows, state);
+          const float* user = states.data() + example.state * d;
+          gather(example, rows, user);
           Random coin(draw + 1);
           for (std::size_t c = 0; c < rows.size(); ++c) {
             if (coin.uniform() < options.ranker_fresh) {
-              gather.make_fresh(c, text_vectors, state, example.centre);
+              gather.make_fresh(c, text_vectors, user, example.centre);
             }
           }
-          rank_candidates({1}, weights, base.transitions, base.ease, gather.behaviours,
+          rank_candidates({1}, state.weights, base.transitions, base.ease, gather.behaviours,
                           gather.candidates, gather.retrieval, kDropout, draw >> 16, tape);
           step_loss += listwise_loss(tape.scores.values(), dscores);
           for (float& g : dscores) g /= static_cast<float>(end - begin);
-          rank_candidates_backward({1}, weights, gather.behaviours, gather.candidates, tape,
+          rank_candidates_backward({1}, state.weights, gather.behaviours, gather.candidates, tape,
                                    dscores, gradients[thread]);
         }
       }
       loss += step_loss;
       for (std::size_t thread = 1; thread < threads; ++thread)
         add_gradient(gradients[0], gradients[thread]);
-      adam.step(context, gradients[0], weights, options_of);
+      state.adam.step(context, gradients[0], state.weights, options_of);
     }
-    const Fitness fitness =
-        mean(outcomes(data, base, vectors, states, held_out, weights, options.threads));
-    ++since_best;
     // By the loss: on a few hundred examples ndcg@10 says little of which epoch is better.
-    if (fitness.loss < least_loss) {
-      best = {weights, epoch, fitness.ndcg_10};
-      least_loss = fitness.loss;
-      since_best = 0;
+    const Fitness now = fitness();
+    state.compare(-now.loss, now.ndcg_10);
+    if (watch.progress) {
+      watch.progress(
+          {kStage, state.epoch, loss / static_cast<double>(training.size()), now.ndcg_10,
+           std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count(),
+           state.best_epoch});
     }
-    progress({"ranker", epoch, loss / static_cast<double>(training.size()), fitness.ndcg_10,
-              std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count()});
+    if (watch.checkpoint) watch.checkpoint(kStage, done(), [&] { return state.save(); });
   }
-  return best;
+  return {state.best, state.best_epoch, state.best_ndcg_10};
+}
+
+RankerWeights with_actions(const RankerWeights& old, std::size_t actions) {
+  RankerWeights weights = old;
+  weights.shape.actions = actions;
+  weights.action = Tensor({old.shape.heads, actions});
+  for (std::size_t h = 0; h < old.shape.heads; ++h) {
+    std::copy_n(old.action.row(h), std::min(old.shape.actions, actions), weights.action.row(h));
+  }
+  return weights;
 }
 
 std::vector<std::optional<std::size_t>> ranked_places(const TrainData& data, const RankerBase& base,

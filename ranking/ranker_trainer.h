@@ -31,10 +31,14 @@ struct RankerBase {
 };
 
 /// Listwise softmax over the positive, negatives among the retrieved candidates and a few uniform
-/// ones; Adam, early stop on a tenth of the examples. Features are centred as in serving.
+/// ones; Adam, early stop on a tenth of the examples. Features are centred as in serving. Begins at
+/// `from` where it is not null, whose scales stay: it is kept unless validation rises above it.
 RankerFit train_ranker(const TrainData& data, const RankerBase& base,
-                       std::span<const HeldOut> questions, const TrainOptions& options,
-                       const std::function<void(const TrainProgress&)>& progress);
+                       std::span<const HeldOut> questions, const RankerWeights* from,
+                       const TrainOptions& options, const TrainWatch& watch);
+
+/// `old` with room for actions that were declared since; those weigh nothing yet.
+RankerWeights with_actions(const RankerWeights& old, std::size_t actions);
 
 /// Places, from 0, of the answers to `questions` when `retrieved` candidates of each source are
 /// ranked as in serving; absent: the answer was not among them.

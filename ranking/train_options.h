@@ -30,6 +30,7 @@ struct TrainOptions {
   bool popularity_features = true;
   bool target_attention = true;
   bool attention_products = true;
+  std::size_t refit_questions_min = 2000;
   std::uint64_t seed = 1;
   // Performance.
   int threads = 2;
@@ -75,6 +76,9 @@ void for_each_option(Options& options, const Visit& visit) {
         "Candidates attend to the behaviours");
   visit("attention_products", options.attention_products, false, true,
         "Attention learns products of queries and keys beside the named terms of a pair");
+  visit("refit_questions_min", options.refit_questions_min, 1, 1'000'000'000,
+        "Unseen behaviours that a training needs to refit the ranker of the version it goes on "
+        "from: a tenth of them decides when to stop");
 }
 
 }  // namespace fovea::ranking

@@ -13,6 +13,7 @@
 #include "ranking/interactions.h"
 #include "ranking/model.h"
 #include "ranking/train_options.h"
+#include "ranking/weights.h"
 
 namespace fovea::ranking {
 
@@ -35,7 +36,27 @@ struct TrainProgress {
   std::size_t epoch = 0;
   double loss = 0;
   std::optional<double> validation_ndcg_10;
-  double seconds = 0;  ///< Of this epoch.
+  double seconds = 0;          ///< Of this epoch.
+  std::size_t best_epoch = 0;  ///< Whose weights would be kept by now; 0: those it began with.
+};
+
+/// Who looks on while a model is trained, and keeps what a training that was killed needs to go on.
+/// Every function may be empty.
+struct TrainWatch {
+  std::function<void(const TrainProgress&)> progress;
+  /// After each epoch, after progress(). `state` makes what `resume` is to give back; calling it
+  /// costs a copy of the weights, so that some epochs may be passed over. `last`: the stage is
+  /// done, and begins anew unless this one is kept.
+  std::function<void(const std::string& stage, bool last, const std::function<Weights()>& state)>
+      checkpoint;
+  /// At the start of a stage: the newest state that was kept of it; absent: the stage is new.
+  std::function<std::optional<Weights>(const std::string& stage)> resume;
+};
+
+/// What a training goes on from instead of from random weights.
+struct TrainFrom {
+  const Model* model = nullptr;  ///< Not null; of the same options, texts and rows, or fewer rows.
+  std::int64_t newest_ms = 0;    ///< It may have learned behaviours up to here and none after.
 };
 
 struct TrainResult {
@@ -43,11 +64,14 @@ struct TrainResult {
   double encoder_validation_ndcg_10 = 0;
   double ranker_validation_ndcg_10 = 0;
   std::size_t encoder_epochs = 0;
+  std::size_t questions = 0;   ///< Unseen behaviours that the ranker could be fitted on.
+  bool ranker_fitted = false;  ///< False: too few of them, the ranker is the one of `from`.
 };
 
 /// Requires at least one user with two behaviours of positive weight: std::invalid_argument
-/// otherwise. The same data, options and machine give the same weights.
-TrainResult train(const TrainData& data, const TrainOptions& options,
-                  const std::function<void(const TrainProgress&)>& progress);
+/// otherwise. The same data, options, `from` and machine give the same weights, also when a killed
+/// training is resumed.
+TrainResult train(const TrainData& data, const std::optional<TrainFrom>& from,
+                  const TrainOptions& options, const TrainWatch& watch);
 
 }  // namespace fovea::ranking

@@ -14,7 +14,7 @@ constexpr std::size_t kQuestionsMax = 50'000;
 
 // Where in `user` the behaviours stand that become questions, oldest first.
 std::vector<std::size_t> targets(std::span<const Behaviour> user, const TrainData& data,
-                                 const TrainOptions& options) {
+                                 std::int64_t after_ms, const TrainOptions& options) {
   std::vector<std::size_t> positive;
   for (std::size_t i = 0; i < user.size(); ++i) {
     if (data.action_weights[user[i].action] > 0) positive.push_back(i);
@@ -25,12 +25,13 @@ std::vector<std::size_t> targets(std::span<const Behaviour> user, const TrainDat
     positive.erase(positive.begin(), positive.end() - static_cast<std::ptrdiff_t>(wanted));
   }
   if (!positive.empty() && positive.front() == 0) positive.erase(positive.begin());
+  std::erase_if(positive, [&](std::size_t i) { return user[i].time_ms <= after_ms; });
   return positive;
 }
 
 }  // namespace
 
-Unseen hold_out_newest(const TrainData& data, const TrainOptions& options) {
+Unseen hold_out_newest(const TrainData& data, std::int64_t after_ms, const TrainOptions& options) {
   const std::size_t users = data.interactions.users();
   std::vector<std::size_t> order(users);
   for (std::size_t u = 0; u < users; ++u) order[u] = u;
@@ -41,13 +42,14 @@ Unseen hold_out_newest(const TrainData& data, const TrainOptions& options) {
   for (const std::size_t u : order) {
     if (questions >= kQuestionsMax) break;
     asked[u] = 1;
-    questions += targets(data.interactions.user(u), data, options).size();
+    questions += targets(data.interactions.user(u), data, after_ms, options).size();
   }
 
   Unseen unseen;
   for (std::size_t u = 0; u < users; ++u) {
     const auto user = data.interactions.user(u);
-    const auto held_out = asked[u] != 0 ? targets(user, data, options) : std::vector<std::size_t>();
+    const auto held_out =
+        asked[u] != 0 ? targets(user, data, after_ms, options) : std::vector<std::size_t>();
     unseen.sequences.add_user(held_out.empty() ? user : user.first(held_out.front()));
     for (const std::size_t target : held_out) {
       const auto before = user.first(target);

@@ -17,7 +17,8 @@ struct Unseen {
 /// Of a user's behaviours of positive weight the newest tenth become questions, at least one and at
 /// most options.ranker_examples; at least one behaviour stays before the first. Of a large log some
 /// users are drawn for it and the others' behaviours all stay.
-Unseen hold_out_newest(const TrainData& data, const TrainOptions& options);
+/// Nothing is asked of behaviours up to `after_ms`: a model may have learned them.
+Unseen hold_out_newest(const TrainData& data, std::int64_t after_ms, const TrainOptions& options);
 
 /// log(1 + behaviours of positive weight) of every item, [V].
 std::vector<float> log_popularity(const Interactions& interactions, const TrainData& data);

@@ -174,15 +174,16 @@ int main(int argc, char** argv) {
       kVariants[v].change(changed);
       const std::string key =
           fmt::format("{}-{}-{}", seed, changed.behaviours_max, changed.ranker_examples);
-      const ranking::Unseen unseen = hold_out_newest(data.train, changed);
+      const ranking::Unseen unseen =
+          hold_out_newest(data.train, std::numeric_limits<std::int64_t>::min(), changed);
       const auto early = encoder(encoders / (key + "-early.safetensors"), [&] {
-        return train_encoder(data.train, unseen.sequences, unseen.questions, 0, changed, "early",
-                             quiet);
+        return train_encoder(data.train, unseen.sequences, unseen.questions, 0, nullptr, changed,
+                             "early", {quiet, {}, {}});
       });
       const auto final_encoder = encoder(
           encoders / fmt::format("{}-{}-final.safetensors", seed, changed.behaviours_max), [&] {
             return train_encoder(data.train, data.train.interactions, data.train.validation, 0,
-                                 changed, "final", quiet);
+                                 nullptr, changed, "final", {quiet, {}, {}});
           });
       const auto start = std::chrono::steady_clock::now();
       const auto early_transitions = ranking::Transitions::count(unseen.sequences, data.train.items,
@@ -197,7 +198,7 @@ int main(int argc, char** argv) {
       std::cerr << fmt::format("ease {:.1f} s  ", seconds_since(start));
       const ranking::RankerFit fit =
           train_ranker(data.train, {early, early_transitions, early_ease, early_popularity},
-                       unseen.questions, changed, quiet);
+                       unseen.questions, nullptr, changed, {quiet, {}, {}});
       const auto transitions = ranking::Transitions::count(
           data.train.interactions, data.train.items, data.train.action_weights, {});
       const auto popularity = log_popularity(data.train.interactions, data.train);
