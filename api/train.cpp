@@ -74,10 +74,14 @@ void add_train(CLI::App& app) {
                                               const std::string& help) {
     using Field = std::decay_t<decltype(field)>;
     std::ranges::replace(name, '_', '-');
-    command->add_option("--" + name, field, help)
-        ->capture_default_str()
-        ->check(CLI::Range(static_cast<Field>(least), static_cast<Field>(most)))
-        ->group("Recipe");
+    if constexpr (std::is_same_v<Field, bool>) {
+      command->add_flag("--" + name, field, help)->group("Recipe");
+    } else {
+      command->add_option("--" + name, field, help)
+          ->capture_default_str()
+          ->check(CLI::Range(static_cast<Field>(least), static_cast<Field>(most)))
+          ->group("Recipe");
+    }
   });
   command->add_flag("--json", flags->json, "Print the result as JSON");
   command->callback([flags] {

@@ -224,10 +224,10 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     std::copy(row.begin(), row.end(),
               whitened.begin() + static_cast<std::ptrdiff_t>(i * row.size()));
   }
-  EncoderWeights weights =
-      EncoderWeights::random({options.width, options.heads, options.behaviours_max, items,
-                              data.whitened_width, data.action_weights.size()},
-                             options.seed);
+  EncoderWeights weights = EncoderWeights::random(
+      {options.width, options.heads, options.behaviours_max, items, data.whitened_width,
+       data.action_weights.size(), options.gates, options.relative_bias},
+      options.seed);
   EncoderWeights gradient(weights.shape);
   Adam<EncoderWeights> adam(weights);
   ops::AdamOptions adam_options;
@@ -286,7 +286,8 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     report.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
     progress(report);
-    if (!questions.empty() && epoch >= std::max(best.epochs + options.patience, options.epochs_min)) break;
+    if (!questions.empty() && epoch >= std::max(best.epochs + options.patience, options.epochs_min))
+      break;
   }
   if (questions.empty()) best = {spread(weights, touched, data.items), last_epoch, 0};
   return best;

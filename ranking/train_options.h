@@ -12,6 +12,8 @@ struct TrainOptions {
   std::size_t width = 64;           ///< D
   std::size_t heads = 2;            ///< H, of encoder and target attention
   std::size_t behaviours_max = 50;  ///< L
+  bool gates = false;               ///< EncoderShape::gates
+  bool relative_bias = false;       ///< EncoderShape::relative_bias
   double dropout = 0.3;
   double item_dropout = 0.1;
   double learning_rate = 1e-3;
@@ -33,6 +35,10 @@ void for_each_option(Options& options, const Visit& visit) {
   visit("width", options.width, 4, 1024, "Channels of item and user vectors");
   visit("heads", options.heads, 1, 64, "Heads of each attention; they divide the width");
   visit("behaviours_max", options.behaviours_max, 1, 512, "Newest behaviours that are attended to");
+  visit("gates", options.gates, false, true,
+        "A learned gate on what each layer of the encoder adds");
+  visit("relative_bias", options.relative_bias, false, true,
+        "A learned bias of attention for distance in the history and in time");
   visit("dropout", options.dropout, 0, 0.9, "Share of activations left out in encoder training");
   visit("item_dropout", options.item_dropout, 0, 0.9,
         "Share of items that a step scores from their text alone");
