@@ -2,6 +2,7 @@
 // to stop.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -22,22 +23,14 @@ struct EncoderFit {
   double validation_ndcg_10 = 0;
 };
 
-/// Cross-entropy with the full softmax over every item that a sequence touches, at every position
-/// whose next behaviour has an action of positive weight. Stops when the validation NDCG@10 has not
+/// Cross-entropy with the softmax over every item that a sequence touches (above
+/// options.sampled_softmax_above of them a sampled one), at every position whose next behaviour has
+/// an action of positive weight. Stops when the validation NDCG@10 has not
 /// risen for options.patience epochs, or without validation after `epochs` of them.
 EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
                          std::span<const HeldOut> validation, std::size_t epochs,
                          const TrainOptions& options, const std::string& stage,
                          const std::function<void(const TrainProgress&)>& progress);
-
-/// One step's gradient, exposed so that tests can compare it: the mean loss over `targets` (one per
-/// token, kNoTarget to skip), added to `gradient`, which starts at zero. `mask` and `whitened` are
-/// those of all items.
-inline constexpr std::uint32_t kNoTarget = 0xFFFFFFFF;
-double encoder_loss(const Context& context, const EncoderWeights& weights,
-                    std::span<const float> mask, std::span<const float> whitened,
-                    const EncoderBatch& batch, std::span<const std::uint32_t> targets,
-                    float dropout, std::uint64_t seed, EncoderTape& tape, EncoderWeights& gradient);
 
 /// The user state after the newest behaviour of each history, [n, D]. `vectors` [V, D] of all
 /// items.
@@ -57,16 +50,28 @@ class Adam {
       for (auto& [name, tensor] : moments->tensors()) tensor->values_fill(0);
     }
   }
-  /// `options_of(name)` gives each array's options.
+  /// `options_of(name)` gives each array's options. Of the array `sparse` only `rows` have a
+  /// gradient, and only they and their moments move (as in PyTorch's SparseAdam): with a large
+  /// table a step then costs what it touches.
   template <typename OptionsOf>
   void step(const Context& context, WeightSet& gradient, WeightSet& weights,
-            const OptionsOf& options_of) {
+            const OptionsOf& options_of, const std::string& sparse = {},
+            std::span<const std::uint32_t> rows = {}) {
     ++steps_;
     const auto g = gradient.tensors();
     const auto w = weights.tensors();
     const auto m = first_.tensors();
     const auto v = second_.tensors();
     for (std::size_t i = 0; i < w.size(); ++i) {
+      if (w[i].first == sparse) {
+        const std::size_t width = w[i].second->columns();
+        for (const std::uint32_t row : rows) {
+          ops::adam(context, width, options_of(sparse), steps_, g[i].second->row(row),
+                    w[i].second->row(row), m[i].second->row(row), v[i].second->row(row));
+          std::fill_n(g[i].second->row(row), width, 0.0F);
+        }
+        continue;
+      }
       ops::adam(context, w[i].second->size(), options_of(w[i].first), steps_, g[i].second->data(),
                 w[i].second->data(), m[i].second->data(), v[i].second->data());
       g[i].second->values_fill(0);

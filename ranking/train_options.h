@@ -17,6 +17,8 @@ struct TrainOptions {
   double dropout = 0.3;
   double item_dropout = 0.1;
   double learning_rate = 1e-3;
+  std::size_t sampled_softmax_above = 200'000;  ///< Items with a behaviour.
+  std::size_t negatives = 512;
   std::size_t epochs_max = 60;
   std::size_t epochs_min = 15;
   std::size_t patience = 5;
@@ -43,6 +45,9 @@ void for_each_option(Options& options, const Visit& visit) {
   visit("item_dropout", options.item_dropout, 0, 0.9,
         "Share of items that a step scores from their text alone");
   visit("learning_rate", options.learning_rate, 1e-6, 1, "Of the encoder's Adam");
+  visit("sampled_softmax_above", options.sampled_softmax_above, 0, 4'000'000'000,
+        "Items above which a step compares its targets with drawn items instead of all");
+  visit("negatives", options.negatives, 1, 65'536, "Items that such a step draws");
   visit("epochs_max", options.epochs_max, 1, 10'000, "Passes of an encoder training at most");
   visit("epochs_min", options.epochs_min, 0, 10'000,
         "Passes before an encoder training may stop: where texts say much, the first epochs lose "

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "ranking/encoder_loss.h"
 #include "ranking/encoder_trainer.h"
 #include "ranking/ranker.h"
 #include "ranking/weights.h"
