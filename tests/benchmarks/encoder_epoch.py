@@ -10,8 +10,10 @@ validation ndcg@10 over all items. The seconds of an epoch include that validati
 turns: of each round's runs one begins where the other has ended, and rounds differ in their seed and in who begins.
 
 PyTorch gets what a practised user gives it: sequences of like length side by side, so that little is padded
-(--batches shuffled to pad as they come), logits only where there is a behaviour, one fused cross-entropy. Needs
-Debian's python3-torch and python3-numpy. With --full both stop by themselves and are compared on the test items.
+(--batches shuffled to pad as they come), logits only where there is a behaviour, one fused cross-entropy, and threads
+that do not spin while they wait, which on two cores more than halves its epoch where anything else runs. Needs Debian's
+python3-torch and python3-numpy, and libopenblas0-openmp for PyTorch's best: its products then use PyTorch's own threads.
+With --full both stop by themselves and are compared on the test items.
 """
 import argparse
 import json
@@ -19,11 +21,14 @@ import math
 import os
 import pathlib
 import re
+import resource
 import struct
 import subprocess
 import sys
 import tempfile
 import time
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read when the library is loaded; Fovea inherits it
 
 import numpy
 import torch
@@ -183,7 +188,7 @@ def ndcg_10(model, data, whitened, questions):
 
 
 def train_torch(data, whitened, seed, options):
-    """[(seconds, validation ndcg@10)] by epoch, and the test ndcg@10 of the best with --full."""
+    """[(seconds, validation ndcg@10)] by epoch, processor seconds an epoch, and with --full the test ndcg@10."""
     torch.manual_seed(seed)
     random = numpy.random.default_rng(seed)
     model = Encoder(data, whitened)
@@ -194,6 +199,7 @@ def train_torch(data, whitened, seed, options):
     if len(questions) > QUESTIONS_MAX:
         questions = [questions[i] for i in random.choice(len(questions), QUESTIONS_MAX, replace=False)]
     epochs, best, kept = [], 0, None
+    processor_start = time.process_time()
     for epoch in range(1, (EPOCHS_MAX if options.full else options.epochs) + 1):
         start = time.monotonic()
         model.train()
@@ -218,21 +224,27 @@ def train_torch(data, whitened, seed, options):
             best, kept = epoch, {name: value.clone() for name, value in model.state_dict().items()}
         if options.full and epoch >= max(best + PATIENCE, EPOCHS_MIN):
             break
+    processor_seconds = (time.process_time() - processor_start) / len(epochs)
     test = None
     if options.full:
         model.load_state_dict(kept)
         test = ndcg_10(model, data, whitened, data.test)
-    return epochs, test
+    return epochs, processor_seconds, test
 
 
 def train_fovea(fovea, store, seed, options):
+    """As train_torch. Processor seconds are of the whole command over the epochs of its two encoders: a little high."""
     command = [fovea, "train", "--data", store, "--split", "leave-one-out", "--threads", str(options.threads),
                "--seed", str(seed), "--ranker-epochs-max", "0"]
     if options.full:
         command += ["--epochs-max", str(EPOCHS_MAX), "--epochs-min", str(EPOCHS_MIN), "--patience", str(PATIENCE)]
     else:
         command += ["--epochs-max", str(options.epochs)]
-    told = subprocess.run(command, check=True, stderr=subprocess.PIPE, text=True).stderr
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    told = subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True).stderr
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    trained = len(re.findall(r"^encoder.*: epoch ", told, re.MULTILINE))
+    processor_seconds = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / trained
     epochs = []
     for line in re.findall(r"^encoder: (epoch .*)$", told, re.MULTILINE):
         ndcg, seconds = re.search(r"ndcg@10 ([\d.]+), ([\d.]+) s", line).groups()
@@ -242,7 +254,7 @@ def train_fovea(fovea, store, seed, options):
     if options.full:
         result = subprocess.run([fovea, "evaluate", "--data", store, "--json"], check=True, stdout=subprocess.PIPE)
         test = json.loads(result.stdout)["retrieval"]["ndcg@10"]
-    return epochs, test
+    return epochs, processor_seconds, test
 
 
 def whitened_texts(store):
@@ -304,16 +316,18 @@ def main():
                     runs[name].append(train_fovea(options.fovea, store, seed, options))
                 else:
                     runs[name].append(train_torch(data, whitened, seed, options))
-    seconds = {}
+    seconds, processor_seconds = {}, {}
     for name, of_name in runs.items():
-        seconds[name] = float(numpy.median([s for epochs, _ in of_name for s, _ in epochs]))
-        reached = [max(n for _, n in epochs) if options.full else epochs[-1][1] for epochs, _ in of_name]
-        line = f"{name}: {seconds[name]:.1f} s an epoch (median of {sum(len(e) for e, _ in of_name)}), validation " \
-               f"ndcg@10 {numpy.mean(reached):.4f}"
+        seconds[name] = numpy.median([s for epochs, _, _ in of_name for s, _ in epochs])
+        processor_seconds[name] = numpy.median([s for _, s, _ in of_name])
+        reached = [max(n for _, n in epochs) if options.full else epochs[-1][1] for epochs, _, _ in of_name]
+        line = f"{name}: {seconds[name]:.1f} s an epoch (median of {sum(len(e) for e, _, _ in of_name)}), " \
+               f"{processor_seconds[name]:.1f} s of processor time, validation ndcg@10 {numpy.mean(reached):.4f}"
         if options.full:
-            line += f", test {numpy.mean([test for _, test in of_name]):.4f}, epochs {[len(e) for e, _ in of_name]}"
+            line += f", test {numpy.mean([test for _, _, test in of_name]):.4f}, epochs {[len(e) for e, _, _ in of_name]}"
         print(line)
-    print(f"PyTorch / Fovea: {seconds['PyTorch'] / seconds['Fovea']:.2f} times; load at the end {os.getloadavg()[0]:.1f}")
+    print(f"PyTorch / Fovea: {seconds['PyTorch'] / seconds['Fovea']:.2f} times, in processor time "
+          f"{processor_seconds['PyTorch'] / processor_seconds['Fovea']:.2f}; load at the end {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":
