@@ -100,7 +100,9 @@ VersionCard parse_card(const json::object& card) {
   const json::object& options = card.at("options").as_object();
   result.options.seed = options.at("seed").to_number<std::uint64_t>();
   ranking::for_each_option(result.options, [&](const char* name, auto& field, auto...) {
-    field = json::value_to<std::decay_t<decltype(field)>>(options.at(name));
+    // A choice that the recipe did not have yet was as its default is.
+    const json::value* value = options.if_contains(name);
+    if (value != nullptr) field = json::value_to<std::decay_t<decltype(field)>>(*value);
   });
   result.items = card.at("items").to_number<std::size_t>();
   result.users = card.at("users").to_number<std::size_t>();

@@ -44,119 +44,27 @@ void shape_as(Tensor& tensor, std::size_t rows, std::size_t columns) {
   }
 }
 
-}  // namespace
-
-EncoderWeights::EncoderWeights(const EncoderShape& s) : shape(s) {
-  const std::size_t d = s.width;
-  items = Tensor({s.items, d});
-  text = Tensor({d, s.whitened_width});
-  positions = Tensor({s.behaviours_max, d});
-  actions = Tensor({s.actions, d});
-  gaps = Tensor({kGapBuckets, d});
-  norm_in_gain = norm_in_bias = norm_out_gain = norm_out_bias = Tensor({d});
-  for (Block& b : blocks) {
-    b.norm1_gain = b.norm1_bias = b.norm2_gain = b.norm2_bias = Tensor({d});
-    b.qkv = Tensor({3 * d, d});
-    b.qkv_bias = Tensor({3 * d});
-    b.out = Tensor({d, d});
-    b.out_bias = Tensor({d});
-    b.expand = Tensor({4 * d, d});
-    b.expand_bias = Tensor({4 * d});
-    b.contract = Tensor({d, 4 * d});
-    b.contract_bias = Tensor({d});
-  }
-}
-
-EncoderWeights EncoderWeights::random(const EncoderShape& shape, std::uint64_t seed) {
-  EncoderWeights weights(shape);
-  Random random(seed);
-  for (auto& [name, tensor] : weights.tensors()) {
-    if (name.ends_with("_gain")) {
-      std::fill(tensor->values().begin(), tensor->values().end(), 1.0F);
-    } else if (!name.ends_with("_bias")) {
-      for (float& value : tensor->values()) value = 0.02F * random.normal();
+// Calls visit(at, pair, head, newer, age) for each pair of behaviours that attention sees: `at` in
+// the layout of ops::causal_attention's probabilities, `pair` in EncoderTape::pair_gaps, `newer`
+// the token that attends, `age` how many behaviours before it the other one stands.
+template <typename Visit>
+void for_each_pair(const EncoderBatch& batch, std::size_t heads, const Visit& visit) {
+  std::size_t pairs = 0;  // of the sequences before
+  for (std::size_t s = 0; s < batch.sequences(); ++s) {
+    const std::size_t n = batch.offsets[s + 1] - batch.offsets[s];
+    for (std::size_t h = 0; h < heads; ++h) {
+      for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j <= i; ++j) {
+          visit(heads * pairs + (h * n + i) * n + j, pairs + i * n + j, h, batch.offsets[s] + i,
+                i - j);
+        }
+      }
     }
+    pairs += n * n;
   }
-  weights.learned.assign(shape.items, 1.0F);
-  return weights;
 }
 
-std::vector<std::pair<std::string, Tensor*>> EncoderWeights::tensors() {
-  std::vector<std::pair<std::string, Tensor*>> all = {{"items", &items},
-                                                      {"text", &text},
-                                                      {"positions", &positions},
-                                                      {"actions", &actions},
-                                                      {"gaps", &gaps},
-                                                      {"norm_in_gain", &norm_in_gain},
-                                                      {"norm_in_bias", &norm_in_bias}};
-  for (std::size_t i = 0; i < kBlocks; ++i) {
-    Block& b = blocks[i];
-    const std::string prefix = "block" + std::to_string(i) + ".";
-    const std::pair<const char*, Tensor*> parts[] = {{"norm1_gain", &b.norm1_gain},
-                                                     {"norm1_bias", &b.norm1_bias},
-                                                     {"qkv", &b.qkv},
-                                                     {"qkv_bias", &b.qkv_bias},
-                                                     {"out", &b.out},
-                                                     {"out_bias", &b.out_bias},
-                                                     {"norm2_gain", &b.norm2_gain},
-                                                     {"norm2_bias", &b.norm2_bias},
-                                                     {"expand", &b.expand},
-                                                     {"expand_bias", &b.expand_bias},
-                                                     {"contract", &b.contract},
-                                                     {"contract_bias", &b.contract_bias}};
-    for (const auto& [name, tensor] : parts) all.emplace_back(prefix + name, tensor);
-  }
-  all.emplace_back("norm_out_gain", &norm_out_gain);
-  all.emplace_back("norm_out_bias", &norm_out_bias);
-  return all;
-}
-
-std::vector<std::pair<std::string, const Tensor*>> EncoderWeights::tensors() const {
-  std::vector<std::pair<std::string, const Tensor*>> all;
-  for (auto& [name, tensor] : const_cast<EncoderWeights*>(this)->tensors()) {
-    all.emplace_back(std::move(name), tensor);
-  }
-  return all;
-}
-
-void EncoderWeights::save(Weights& weights) const {
-  for (const auto& [name, tensor] : tensors()) {
-    weights.put("encoder." + name, tensor->shape(),
-                {tensor->values().begin(), tensor->values().end()});
-  }
-  weights.put("encoder.learned", {learned.size()}, learned);
-  weights.put_ids(
-      "encoder.shape",
-      {static_cast<std::uint32_t>(shape.width), static_cast<std::uint32_t>(shape.heads),
-       static_cast<std::uint32_t>(shape.behaviours_max), static_cast<std::uint32_t>(shape.items),
-       static_cast<std::uint32_t>(shape.whitened_width),
-       static_cast<std::uint32_t>(shape.actions)});
-}
-
-EncoderWeights EncoderWeights::load(const Weights& weights) {
-  const auto sizes = weights.ids("encoder.shape");
-  if (sizes.size() != 6) throw WeightsError("encoder.shape has not 6 numbers");
-  const EncoderShape shape{sizes[0], sizes[1], sizes[2], sizes[3], sizes[4], sizes[5]};
-  if (shape.width == 0 || shape.heads == 0 || shape.width % shape.heads != 0 ||
-      shape.behaviours_max == 0 || shape.actions == 0) {
-    throw WeightsError("encoder.shape holds impossible sizes");
-  }
-  // Shapes are checked against the arrays in the file before anything of that size is made.
-  if (weights.shape("encoder.items") != Weights::Shape{shape.items, shape.width} ||
-      weights.shape("encoder.text") != Weights::Shape{shape.width, shape.whitened_width} ||
-      weights.shape("encoder.positions") != Weights::Shape{shape.behaviours_max, shape.width} ||
-      weights.shape("encoder.actions") != Weights::Shape{shape.actions, shape.width}) {
-    throw WeightsError("encoder.shape does not agree with the arrays");
-  }
-  EncoderWeights result(shape);
-  for (auto& [name, tensor] : result.tensors()) {
-    const auto values = weights.floats("encoder." + name, tensor->shape());
-    *tensor = Tensor(tensor->shape(), {values.begin(), values.end()});
-  }
-  const auto learned = weights.floats("encoder.learned", {shape.items});
-  result.learned.assign(learned.begin(), learned.end());
-  return result;
-}
+}  // namespace
 
 std::uint8_t gap_bucket(std::int64_t earlier_ms, std::int64_t later_ms) {
   const auto seconds =
@@ -170,6 +78,7 @@ void EncoderBatch::add(std::span<const Behaviour> behaviours, std::span<const st
   for (std::size_t i = 0; i < behaviours.size(); ++i) {
     items.push_back(rows[i]);
     actions.push_back(behaviours[i].action);
+    times_ms.push_back(behaviours[i].time_ms);
     gaps.push_back(i == 0 ? 0 : gap_bucket(behaviours[i - 1].time_ms, behaviours[i].time_ms));
   }
   offsets.push_back(static_cast<std::uint32_t>(items.size()));
@@ -208,7 +117,29 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
     const std::size_t n = batch.offsets[s + 1] - batch.offsets[s];
     pairs += n * n;
   }
+  if (weights.shape.relative_bias) {
+    tape.pair_gaps.assign(pairs, 0);
+    for_each_pair(
+        batch, 1,
+        [&](std::size_t, std::size_t pair, std::size_t, std::size_t newer, std::size_t age) {
+          tape.pair_gaps[pair] = gap_bucket(batch.times_ms[newer - age], batch.times_ms[newer]);
+        });
+  }
+  Tensor bias;
   Tensor branch({t, d});
+  // y = x + branch, or x + gate * branch.
+  const auto add_branch = [&](const Tensor& x, const Tensor& w, const Tensor& w_bias, Tensor& gate,
+                              Tensor& kept, Tensor& y) {
+    if (!weights.shape.gates) {
+      for (std::size_t i = 0; i < t * d; ++i) y[i] = x[i] + branch[i];
+      return;
+    }
+    shape_as(gate, t, d);
+    linear(context, t, w, x.data(), gate.data());
+    ops::add_bias(context, t, d, w_bias.data(), gate.data());
+    ops::gated_residual(context, t * d, x.data(), branch.data(), gate.data(), y.data());
+    kept = branch;
+  };
   for (std::size_t k = 0; k < EncoderWeights::kBlocks; ++k) {
     const EncoderWeights::Block& w = weights.blocks[k];
     EncoderTape::Block& b = tape.blocks[k];
@@ -222,12 +153,21 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
                     b.normal1.data(), b.mean1.data(), b.rstd1.data());
     linear(context, t, w.qkv, b.normal1.data(), b.qkv.data());
     ops::add_bias(context, t, 3 * d, w.qkv_bias.data(), b.qkv.data());
+    if (weights.shape.relative_bias) {
+      shape_as(bias, weights.shape.heads, pairs);
+      for_each_pair(
+          batch, weights.shape.heads,
+          [&](std::size_t at, std::size_t pair, std::size_t head, std::size_t, std::size_t age) {
+            bias[at] = w.age_bias.row(head)[age] + w.gap_bias.row(head)[tape.pair_gaps[pair]];
+          });
+    }
     ops::causal_attention(context, batch.sequences(), batch.offsets.data(), weights.shape.heads, d,
-                          b.qkv.data(), b.attended.data(), b.probabilities.data());
+                          b.qkv.data(), weights.shape.relative_bias ? bias.data() : nullptr,
+                          b.attended.data(), b.probabilities.data());
     linear(context, t, w.out, b.attended.data(), branch.data());
     ops::add_bias(context, t, d, w.out_bias.data(), branch.data());
     ops::dropout(context, t * d, dropout, site_seed(tape, k, kAttention), branch.data());
-    for (std::size_t i = 0; i < t * d; ++i) b.middle[i] = b.input[i] + branch[i];
+    add_branch(b.input, w.gate1, w.gate1_bias, b.gate1, b.branch1, b.middle);
 
     ops::layer_norm(context, t, d, b.middle.data(), w.norm2_gain.data(), w.norm2_bias.data(),
                     b.normal2.data(), b.mean2.data(), b.rstd2.data());
@@ -239,7 +179,7 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
     ops::dropout(context, t * d, dropout, site_seed(tape, k, kFeedForward), branch.data());
     Tensor& out = k + 1 < EncoderWeights::kBlocks ? tape.blocks[k + 1].input : tape.last;
     shape_as(out, t, d);
-    for (std::size_t i = 0; i < t * d; ++i) out[i] = b.middle[i] + branch[i];
+    add_branch(b.middle, w.gate2, w.gate2_bias, b.gate2, b.branch2, out);
   }
   shape_as(tape.mean_out, t, 1);
   shape_as(tape.rstd_out, t, 1);
@@ -262,12 +202,28 @@ void encode_backward(const Context& context, const EncoderWeights& weights,
   Tensor dnormal({t, d});
   Tensor dexpanded({t, 4 * d});
   Tensor dqkv({t, 3 * d});
+  Tensor dbias;
+  if (weights.shape.relative_bias) dbias = Tensor(tape.blocks[0].probabilities.shape());
+  Tensor dgate;
+  if (weights.shape.gates) dgate = Tensor({t, d});
+  // dbranch from dx; what a gate read is added to dx.
+  const auto branch_backward = [&](const Tensor& x, const Tensor& w, const Tensor& gate,
+                                   const Tensor& branch, Tensor& dw, Tensor& dw_bias) {
+    if (!weights.shape.gates) {
+      dbranch = dx;
+      return;
+    }
+    ops::gated_residual_backward(context, t * d, branch.data(), gate.data(), dx.data(),
+                                 dbranch.data(), dgate.data());
+    ops::add_bias_backward(context, t, d, dgate.data(), dw_bias.data());
+    linear_backward(context, t, w, x.data(), dgate.data(), dw, dx.data(), 1);
+  };
   for (std::size_t k = EncoderWeights::kBlocks; k-- > 0;) {
     const EncoderWeights::Block& w = weights.blocks[k];
     const EncoderTape::Block& b = tape.blocks[k];
     EncoderWeights::Block& g = gradient.blocks[k];
 
-    dbranch = dx;
+    branch_backward(b.middle, w.gate2, b.gate2, b.branch2, g.gate2, g.gate2_bias);
     ops::dropout(context, t * d, tape.dropout, site_seed(tape, k, kFeedForward), dbranch.data());
     ops::add_bias_backward(context, t, d, dbranch.data(), g.contract_bias.data());
     linear_backward(context, t, w.contract, b.expanded.data(), dbranch.data(), g.contract,
@@ -281,13 +237,22 @@ void encode_backward(const Context& context, const EncoderWeights& weights,
                              b.rstd2.data(), dnormal.data(), dx.data(), g.norm2_gain.data(),
                              g.norm2_bias.data());
 
-    dbranch = dx;
+    branch_backward(b.input, w.gate1, b.gate1, b.branch1, g.gate1, g.gate1_bias);
     ops::dropout(context, t * d, tape.dropout, site_seed(tape, k, kAttention), dbranch.data());
     ops::add_bias_backward(context, t, d, dbranch.data(), g.out_bias.data());
     linear_backward(context, t, w.out, b.attended.data(), dbranch.data(), g.out, dnormal.data(), 0);
     ops::causal_attention_backward(context, batch.sequences(), batch.offsets.data(),
                                    weights.shape.heads, d, b.qkv.data(), b.probabilities.data(),
-                                   dnormal.data(), dqkv.data());
+                                   dnormal.data(), dqkv.data(),
+                                   weights.shape.relative_bias ? dbias.data() : nullptr);
+    if (weights.shape.relative_bias) {
+      for_each_pair(
+          batch, weights.shape.heads,
+          [&](std::size_t at, std::size_t pair, std::size_t head, std::size_t, std::size_t age) {
+            g.age_bias.row(head)[age] += dbias[at];
+            g.gap_bias.row(head)[tape.pair_gaps[pair]] += dbias[at];
+          });
+    }
     ops::add_bias_backward(context, t, 3 * d, dqkv.data(), g.qkv_bias.data());
     linear_backward(context, t, w.qkv, b.normal1.data(), dqkv.data(), g.qkv, dnormal.data(), 0);
     ops::layer_norm_backward(context, t, d, b.input.data(), w.norm1_gain.data(), b.mean1.data(),

@@ -3,6 +3,8 @@
 //   behaviour x_t = LayerNorm(sqrt(D) e_item + position + action + gap)
 //   user      two causal pre-norm blocks of self-attention and feed-forward (SASRec: arXiv
 //   1808.09781), LayerNorm
+//   by option x + sigmoid(G x + g) * branch(x) in place of x + branch(x), and a learned bias per
+//   head for how many behaviours and how much time lie between two of them
 // Legend: T behaviours of all sequences one after another, S sequences, L longest, D channels, H
 // heads, V items, Z whitened text channels. Ragged: no padding is stored or computed. Item vectors
 // come in as an array, so that training (all of them, from this batch's weights) and serving (the
@@ -30,6 +32,12 @@ struct EncoderShape {
   std::size_t items = 0;            // V
   std::size_t whitened_width = 0;   // Z
   std::size_t actions = 1;          // with 0, "none"
+  /// A sigmoid gate per channel on what each branch adds, read from the residual stream: the output
+  /// gate of GTrXL (arXiv 1910.06764), which LiGR (arXiv 2502.03417) ranks with.
+  bool gates = false;
+  /// A bias on the logits of attention for the distance of two behaviours in the sequence and in
+  /// time (HSTU, arXiv 2402.17152; there shared by the heads).
+  bool relative_bias = false;
 };
 
 /// Everything that is learned of the encoder; also the shape of its gradient and of Adam's moments.
@@ -44,6 +52,10 @@ struct EncoderWeights {
     Tensor norm2_gain, norm2_bias;   // [D]
     Tensor expand, expand_bias;      // [4D, D], [4D]
     Tensor contract, contract_bias;  // [D, 4D], [D]
+    Tensor gate1, gate1_bias;        // [D, D], [D], of attention; empty without gates
+    Tensor gate2, gate2_bias;        // the same of feed-forward
+    Tensor age_bias;                 // [H, L], by behaviours between; empty without relative_bias
+    Tensor gap_bias;                 // [H, kGapBuckets], by time between; the same
   };
 
   EncoderWeights() = default;
@@ -62,7 +74,7 @@ struct EncoderWeights {
   std::array<Block, kBlocks> blocks;
   Tensor norm_out_gain, norm_out_bias;  // [D]
 
-  /// Each array with its name, in a fixed order.
+  /// Each array with its name, in a fixed order; arrays of options that are off are not among them.
   std::vector<std::pair<std::string, Tensor*>> tensors();
   std::vector<std::pair<std::string, const Tensor*>> tensors() const;
 
@@ -80,6 +92,7 @@ struct EncoderBatch {
   std::vector<std::uint32_t> items;          // [T], row in the array of item vectors
   std::vector<std::uint16_t> actions;        // [T]
   std::vector<std::uint8_t> gaps;            // [T], gap_bucket()
+  std::vector<std::int64_t> times_ms;        // [T]; read with relative_bias only
 
   std::size_t tokens() const { return items.size(); }
   std::size_t sequences() const { return offsets.size() - 1; }
@@ -95,9 +108,11 @@ struct EncoderTape {
   struct Block {
     Tensor input, normal1, mean1, rstd1, qkv, attended, probabilities;
     Tensor middle, normal2, mean2, rstd2, expanded, dropped;
+    Tensor gate1, branch1, gate2, branch2;  // [T, D], with gates
   };
   Tensor embedded, mean_in, rstd_in;
   std::array<Block, EncoderWeights::kBlocks> blocks;
+  std::vector<std::uint8_t> pair_gaps;  // with relative_bias: a block [n, n] for each sequence
   Tensor last, mean_out, rstd_out;
   Tensor states;  // [T, D], the result: a user state after every behaviour
   float dropout = 0;

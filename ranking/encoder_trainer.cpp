@@ -7,6 +7,7 @@
 #include <numeric>
 #include <unordered_set>
 
+#include "ranking/encoder_loss.h"
 #include "ranking/random.h"
 
 namespace fovea::ranking {
@@ -16,16 +17,9 @@ using ops::Transpose;
 
 // Behaviours per step: what 256 users of 8 behaviours have, whatever the lengths are.
 constexpr std::size_t kStepTokens = 2048;
-// Rows of logits held at once; small enough to stay in the cache with a mid-sized catalogue.
-constexpr std::size_t kTileFloats = std::size_t{1} << 21;
-constexpr std::size_t kTileRowsMax = 512;
 // Validation asks at most this many questions: the metric's noise is then below what patience can
 // see.
 constexpr std::size_t kValidationMax = 20'000;
-
-std::size_t tile_rows(std::size_t items) {
-  return std::clamp<std::size_t>(kTileFloats / std::max<std::size_t>(items, 1), 16, kTileRowsMax);
-}
 
 // A stretch of one user's behaviours: inputs [begin, end), targets one later.
 struct Window {
@@ -113,7 +107,7 @@ double validate(const Context& context, const EncoderWeights& weights,
   const std::size_t items = weights.shape.items;
   const std::vector<float> vectors = all_item_vectors(context, weights, whitened);
   const std::vector<float> states = last_states(context, weights, vectors, questions);
-  const std::size_t tile = tile_rows(items);
+  const std::size_t tile = logit_rows(items);
   std::vector<float> scores(tile * items);
   double sum = 0;
   for (std::size_t begin = 0; begin < questions.size(); begin += tile) {
@@ -175,62 +169,6 @@ std::vector<float> last_states(const Context& context, const EncoderWeights& wei
   return states;
 }
 
-double encoder_loss(const Context& context, const EncoderWeights& weights,
-                    std::span<const float> mask, std::span<const float> whitened,
-                    const EncoderBatch& batch, std::span<const std::uint32_t> targets,
-                    float dropout, std::uint64_t seed, EncoderTape& tape,
-                    EncoderWeights& gradient) {
-  const std::size_t d = weights.shape.width;
-  const std::size_t items = weights.shape.items;
-  std::vector<std::uint32_t> rows(items);
-  std::iota(rows.begin(), rows.end(), 0U);
-  std::vector<float> vectors(items * d);
-  item_tower(context, weights, rows, mask.data(), whitened.data(), vectors.data());
-  encode(context, weights, vectors.data(), batch, dropout, seed, tape);
-
-  // Positions with a target, one after another.
-  std::vector<std::uint32_t> positions;
-  std::vector<std::uint32_t> wanted;
-  for (std::uint32_t t = 0; t < targets.size(); ++t) {
-    if (targets[t] == kNoTarget) continue;
-    positions.push_back(t);
-    wanted.push_back(targets[t]);
-  }
-  if (wanted.empty()) return 0;
-  std::vector<float> states(wanted.size() * d);
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    std::copy(tape.states.row(positions[i]), tape.states.row(positions[i]) + d,
-              states.data() + i * d);
-  }
-  std::vector<float> dpicked(states.size());
-  std::vector<float> dvectors(vectors.size());
-  const std::size_t tile = tile_rows(items);
-  std::vector<float> logits(std::min(tile, wanted.size()) * items);
-  const float scale = 1 / static_cast<float>(wanted.size());
-  double loss = 0;
-  for (std::size_t begin = 0; begin < wanted.size(); begin += tile) {
-    const std::size_t n = std::min(tile, wanted.size() - begin);
-    const float* h = states.data() + begin * d;
-    ops::gemm(context, Transpose::kNo, Transpose::kYes, n, items, d, 1, h, d, vectors.data(), d, 0,
-              logits.data(), items);
-    loss +=
-        ops::softmax_cross_entropy(context, n, items, logits.data(), wanted.data() + begin, scale);
-    ops::gemm(context, Transpose::kNo, Transpose::kNo, n, d, items, 1, logits.data(), items,
-              vectors.data(), d, 0, dpicked.data() + begin * d, d);
-    ops::gemm(context, Transpose::kYes, Transpose::kNo, items, d, n, 1, logits.data(), items, h, d,
-              1, dvectors.data(), d);
-  }
-  std::vector<float> dstates(batch.tokens() * d);
-  for (std::size_t i = 0; i < positions.size(); ++i) {
-    std::copy(dpicked.data() + i * d, dpicked.data() + (i + 1) * d,
-              dstates.data() + positions[i] * d);
-  }
-  encode_backward(context, weights, batch, tape, dstates.data(), gradient, dvectors.data());
-  item_tower_backward(context, weights, rows, mask.data(), whitened.data(), dvectors.data(),
-                      gradient);
-  return loss * scale;
-}
-
 EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
                          std::span<const HeldOut> validation, std::size_t epochs,
                          const EncoderWeights* from, const TrainOptions& options,
@@ -245,8 +183,9 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     std::copy(row.begin(), row.end(),
               whitened.begin() + static_cast<std::ptrdiff_t>(i * row.size()));
   }
-  const EncoderShape shape{options.width, options.heads,       options.behaviours_max,
-                           items,         data.whitened_width, data.action_weights.size()};
+  const EncoderShape shape{options.width, options.heads,        options.behaviours_max,
+                           items,         data.whitened_width,  data.action_weights.size(),
+                           options.gates, options.relative_bias};
   const std::vector<Window> windows = cut_windows(sequences, options.behaviours_max);
   TrainingState<EncoderWeights> state(
       from != nullptr ? gather(*from, touched, shape) : EncoderWeights::random(shape, options.seed),
@@ -266,6 +205,8 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
   const auto validated = [&] {
     return validate(context, spread(state.weights, touched, data.items), data.whitened, questions);
   };
+  std::vector<std::uint32_t> negatives(options.negatives);
+  std::vector<std::uint32_t> touched_rows;  // of the item table, by a step of the sampled softmax
   const std::size_t last_epoch = questions.empty() ? epochs : options.epochs_max;
   const auto done = [&] {
     return state.epoch >= last_epoch ||
@@ -305,11 +246,21 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
         }
       }
       for (float& m : mask) m = state.random.uniform() < options.item_dropout ? 0.0F : 1.0F;
-      loss += encoder_loss(context, state.weights, mask, whitened, batch, targets,
-                           static_cast<float>(options.dropout), state.random.next() >> 16, tape,
-                           gradient);
-      state.adam.step(context, gradient, state.weights,
-                      [&](const std::string&) { return adam_options; });
+      const auto dropout = static_cast<float>(options.dropout);
+      const std::uint64_t seed = state.random.next() >> 16;
+      const auto options_of = [&](const std::string&) { return adam_options; };
+      if (items > options.sampled_softmax_above) {
+        for (std::uint32_t& row : negatives) {
+          row = static_cast<std::uint32_t>(state.random.below(items));
+        }
+        loss += sampled_encoder_loss(context, state.weights, mask, whitened, batch, targets,
+                                     negatives, dropout, seed, tape, gradient, touched_rows);
+        state.adam.step(context, gradient, state.weights, options_of, "items", touched_rows);
+      } else {
+        loss += encoder_loss(context, state.weights, mask, whitened, batch, targets, dropout, seed,
+                             tape, gradient);
+        state.adam.step(context, gradient, state.weights, options_of);
+      }
     }
     TrainProgress report{
         stage,        state.epoch, loss / static_cast<double>(std::max<std::size_t>(steps, 1)),

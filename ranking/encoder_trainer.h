@@ -2,6 +2,7 @@
 // to stop.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <optional>
 #include <span>
@@ -21,24 +22,16 @@ struct EncoderFit {
   double validation_ndcg_10 = 0;
 };
 
-/// Cross-entropy with the full softmax over every item that a sequence touches, at every position
-/// whose next behaviour has an action of positive weight. Stops when the validation NDCG@10 has not
-/// risen for options.patience epochs, or without validation after `epochs` of them. Begins at
-/// `from` where it is not null: rows that it has not learned are zero at first, and where
-/// validation never rises above it, it is what is kept.
+/// Cross-entropy with the softmax over every item that a sequence touches (above
+/// options.sampled_softmax_above of them a sampled one), at every position whose next behaviour has
+/// an action of positive weight. Stops when the validation NDCG@10 has not risen for
+/// options.patience epochs, or without validation after `epochs` of them. Begins at `from` where it
+/// is not null: rows that it has not learned are zero at first, and where validation never rises
+/// above it, it is what is kept.
 EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
                          std::span<const HeldOut> validation, std::size_t epochs,
                          const EncoderWeights* from, const TrainOptions& options,
                          const std::string& stage, const TrainWatch& watch);
-
-/// One step's gradient, exposed so that tests can compare it: the mean loss over `targets` (one per
-/// token, kNoTarget to skip), added to `gradient`, which starts at zero. `mask` and `whitened` are
-/// those of all items.
-inline constexpr std::uint32_t kNoTarget = 0xFFFFFFFF;
-double encoder_loss(const Context& context, const EncoderWeights& weights,
-                    std::span<const float> mask, std::span<const float> whitened,
-                    const EncoderBatch& batch, std::span<const std::uint32_t> targets,
-                    float dropout, std::uint64_t seed, EncoderTape& tape, EncoderWeights& gradient);
 
 /// The user state after the newest behaviour of each history, [n, D]. `vectors` [V, D] of all
 /// items.

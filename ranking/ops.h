@@ -33,14 +33,16 @@ void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t
 /// Multi-head causal self-attention within each sequence. qkv [T, 3D] (queries, keys, values side
 /// by side), offsets [S + 1] in tokens, out [T, D]. probabilities: for sequence s of length n and
 /// head h an [n, n] block, zero above the diagonal, blocks in order of s, then h: H * sum n^2
-/// floats.
+/// floats. bias, of the same layout, is added to the logits; null: none.
 void causal_attention(const Context& context, std::size_t sequences, const std::uint32_t* offsets,
-                      std::size_t heads, std::size_t width, const float* qkv, float* out,
-                      float* probabilities);
+                      std::size_t heads, std::size_t width, const float* qkv, const float* bias,
+                      float* out, float* probabilities);
+/// dbias, of the layout of probabilities, is overwritten up to each block's diagonal; null: not
+/// asked for.
 void causal_attention_backward(const Context& context, std::size_t sequences,
                                const std::uint32_t* offsets, std::size_t heads, std::size_t width,
                                const float* qkv, const float* probabilities, const float* dout,
-                               float* dqkv);
+                               float* dqkv, float* dbias);
 
 /// In place: logits [M, V] become scale * (softmax - one_hot(target)), the gradient of scale times
 /// the summed cross-entropy. Returns that sum without the scale.
@@ -52,6 +54,13 @@ void bias_relu(const Context& context, std::size_t tokens, std::size_t width, co
                float* x);
 /// In place: dy *= (y > 0).
 void relu_backward(const Context& context, std::size_t n, const float* y, float* dy);
+
+/// y = x + sigmoid(gate) * branch, each [n]; `gate` becomes its sigmoid, which the way back wants.
+void gated_residual(const Context& context, std::size_t n, const float* x, const float* branch,
+                    float* gate, float* y);
+/// What dy [n] implies for the branch and for the gate before its sigmoid; dx is dy.
+void gated_residual_backward(const Context& context, std::size_t n, const float* branch,
+                             const float* gate, const float* dy, float* dbranch, float* dgate);
 
 /// x [T, D] += bias [D].
 void add_bias(const Context& context, std::size_t tokens, std::size_t width, const float* bias,

@@ -161,6 +161,25 @@ FOVEA_CLONES void relu_backward_block(std::size_t begin, std::size_t end, const 
   for (std::size_t i = begin; i < end; ++i) dy[i] = y[i] > 0 ? dy[i] : 0;
 }
 
+FOVEA_CLONES void gated_residual_block(std::size_t begin, std::size_t end, const float* x,
+                                       const float* branch, float* gate, float* y) {
+#pragma omp simd
+  for (std::size_t i = begin; i < end; ++i) {
+    gate[i] = 1 / (1 + exp_one(-gate[i]));
+    y[i] = x[i] + gate[i] * branch[i];
+  }
+}
+
+FOVEA_CLONES void gated_residual_backward_block(std::size_t begin, std::size_t end,
+                                                const float* branch, const float* gate,
+                                                const float* dy, float* dbranch, float* dgate) {
+#pragma omp simd
+  for (std::size_t i = begin; i < end; ++i) {
+    dbranch[i] = dy[i] * gate[i];
+    dgate[i] = dy[i] * branch[i] * gate[i] * (1 - gate[i]);
+  }
+}
+
 FOVEA_CLONES void dropout_block(std::size_t begin, std::size_t end, std::uint32_t threshold,
                                 std::uint32_t key, float scale, float* x) {
 #pragma omp simd
@@ -245,8 +264,8 @@ void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t
 }
 
 void causal_attention(const Context& context, std::size_t sequences, const std::uint32_t* offsets,
-                      std::size_t heads, std::size_t width, const float* qkv, float* out,
-                      float* probabilities) {
+                      std::size_t heads, std::size_t width, const float* qkv, const float* bias,
+                      float* out, float* probabilities) {
   const std::size_t head_width = width / heads;
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   const std::vector<std::size_t> starts = block_starts(sequences, offsets, heads);
@@ -264,6 +283,9 @@ void causal_attention(const Context& context, std::size_t sequences, const std::
           row[j] =
               scale * dot_row(head_width, query, first + j * 3 * width + width + h * head_width);
         }
+        if (bias != nullptr) {
+          add_scaled_row(i + 1, 1, bias + starts[s] + (h * n + i) * n, row);
+        }
         const float sum = exp_row(i + 1, max_row(i + 1, row), row);
         scale_row(i + 1, 1 / sum, row);
         std::fill(row + i + 1, row + n, 0.0F);
@@ -279,7 +301,7 @@ void causal_attention(const Context& context, std::size_t sequences, const std::
 void causal_attention_backward(const Context& context, std::size_t sequences,
                                const std::uint32_t* offsets, std::size_t heads, std::size_t width,
                                const float* qkv, const float* probabilities, const float* dout,
-                               float* dqkv) {
+                               float* dqkv, float* dbias) {
   const std::size_t head_width = width / heads;
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   const std::vector<std::size_t> starts = block_starts(sequences, offsets, heads);
@@ -301,7 +323,9 @@ void causal_attention_backward(const Context& context, std::size_t sequences,
         }
         const float mean = dot_row(i + 1, p, dlogits.data());
         for (std::size_t j = 0; j <= i; ++j) {
-          const float dlogit = p[j] * (dlogits[j] - mean) * scale;
+          const float dbiased = p[j] * (dlogits[j] - mean);
+          if (dbias != nullptr) dbias[starts[s] + (h * n + i) * n + j] = dbiased;
+          const float dlogit = dbiased * scale;
           add_scaled_row(head_width, dlogit, query + j * 3 * width + width, dquery + i * 3 * width);
           add_scaled_row(head_width, dlogit, query + i * 3 * width, dquery + j * 3 * width + width);
         }
@@ -336,6 +360,20 @@ void bias_relu(const Context& context, std::size_t tokens, std::size_t width, co
 void relu_backward(const Context& context, std::size_t n, const float* y, float* dy) {
   for_blocks(context, n,
              [&](std::size_t begin, std::size_t end) { relu_backward_block(begin, end, y, dy); });
+}
+
+void gated_residual(const Context& context, std::size_t n, const float* x, const float* branch,
+                    float* gate, float* y) {
+  for_blocks(context, n, [&](std::size_t begin, std::size_t end) {
+    gated_residual_block(begin, end, x, branch, gate, y);
+  });
+}
+
+void gated_residual_backward(const Context& context, std::size_t n, const float* branch,
+                             const float* gate, const float* dy, float* dbranch, float* dgate) {
+  for_blocks(context, n, [&](std::size_t begin, std::size_t end) {
+    gated_residual_backward_block(begin, end, branch, gate, dy, dbranch, dgate);
+  });
 }
 
 void add_bias(const Context& context, std::size_t tokens, std::size_t width, const float* bias,

@@ -67,16 +67,17 @@ void layer_norm_backward(const Context&, std::size_t tokens, std::size_t width, 
 }
 
 void causal_attention(const Context&, std::size_t sequences, const std::uint32_t* offsets,
-                      std::size_t heads, std::size_t width, const float* qkv, float* out,
-                      float* probabilities) {
+                      std::size_t heads, std::size_t width, const float* qkv, const float* bias,
+                      float* out, float* probabilities) {
   const std::size_t head_width = width / heads;
   const double scale = 1 / std::sqrt(static_cast<double>(head_width));
+  std::size_t block = 0;  // where the pairs of this sequence and head begin
   for (std::size_t s = 0; s < sequences; ++s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
-    for (std::size_t h = 0; h < heads; ++h, probabilities += n * n) {
+    for (std::size_t h = 0; h < heads; ++h, block += n * n) {
       for (std::size_t i = 0; i < n; ++i) {
         const float* query = qkv + (offsets[s] + i) * 3 * width + h * head_width;
-        float* row = probabilities + i * n;
+        float* row = probabilities + block + i * n;
         std::fill(row, row + n, 0.0F);
         std::vector<double> logits(i + 1);
         for (std::size_t j = 0; j <= i; ++j) {
@@ -84,6 +85,7 @@ void causal_attention(const Context&, std::size_t sequences, const std::uint32_t
           for (std::size_t d = 0; d < head_width; ++d) {
             logits[j] += static_cast<double>(query[d]) * key[d] * scale;
           }
+          if (bias != nullptr) logits[j] += bias[block + i * n + j];
         }
         const double highest = *std::max_element(logits.begin(), logits.end());
         double sum = 0;
@@ -102,18 +104,20 @@ void causal_attention(const Context&, std::size_t sequences, const std::uint32_t
 
 void causal_attention_backward(const Context&, std::size_t sequences, const std::uint32_t* offsets,
                                std::size_t heads, std::size_t width, const float* qkv,
-                               const float* probabilities, const float* dout, float* dqkv) {
+                               const float* probabilities, const float* dout, float* dqkv,
+                               float* dbias) {
   const std::size_t head_width = width / heads;
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   std::fill(dqkv, dqkv + static_cast<std::size_t>(offsets[sequences]) * 3 * width, 0.0F);
+  std::size_t block = 0;
   for (std::size_t s = 0; s < sequences; ++s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
-    for (std::size_t h = 0; h < heads; ++h, probabilities += n * n) {
+    for (std::size_t h = 0; h < heads; ++h, block += n * n) {
       const auto at = [&](std::size_t token, std::size_t part) {
         return (offsets[s] + token) * 3 * width + part * width + h * head_width;
       };
       for (std::size_t i = 0; i < n; ++i) {
-        const float* p = probabilities + i * n;
+        const float* p = probabilities + block + i * n;
         const float* gradient = dout + (offsets[s] + i) * width + h * head_width;
         std::vector<float> dp(i + 1);
         double mean = 0;
@@ -126,6 +130,7 @@ void causal_attention_backward(const Context&, std::size_t sequences, const std:
         }
         for (std::size_t j = 0; j <= i; ++j) {
           const float dlogit = p[j] * (dp[j] - static_cast<float>(mean)) * scale;
+          if (dbias != nullptr) dbias[block + i * n + j] = dlogit / scale;
           for (std::size_t d = 0; d < head_width; ++d) {
             dqkv[at(i, 0) + d] += dlogit * qkv[at(j, 1) + d];
             dqkv[at(j, 1) + d] += dlogit * qkv[at(i, 0) + d];
@@ -165,6 +170,22 @@ void bias_relu(const Context&, std::size_t tokens, std::size_t width, const floa
 void relu_backward(const Context&, std::size_t n, const float* y, float* dy) {
   for (std::size_t i = 0; i < n; ++i) {
     if (!(y[i] > 0)) dy[i] = 0;
+  }
+}
+
+void gated_residual(const Context&, std::size_t n, const float* x, const float* branch, float* gate,
+                    float* y) {
+  for (std::size_t i = 0; i < n; ++i) {
+    gate[i] = 1 / (1 + std::exp(-gate[i]));
+    y[i] = x[i] + gate[i] * branch[i];
+  }
+}
+
+void gated_residual_backward(const Context&, std::size_t n, const float* branch, const float* gate,
+                             const float* dy, float* dbranch, float* dgate) {
+  for (std::size_t i = 0; i < n; ++i) {
+    dbranch[i] = dy[i] * gate[i];
+    dgate[i] = dy[i] * branch[i] * gate[i] * (1 - gate[i]);
   }
 }
 

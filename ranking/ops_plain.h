@@ -15,17 +15,21 @@ void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t
                          const float* x, const float* gain, const float* mean, const float* rstd,
                          const float* dy, float* dx, float* dgain, float* dbias);
 void causal_attention(const Context& context, std::size_t sequences, const std::uint32_t* offsets,
-                      std::size_t heads, std::size_t width, const float* qkv, float* out,
-                      float* probabilities);
+                      std::size_t heads, std::size_t width, const float* qkv, const float* bias,
+                      float* out, float* probabilities);
 void causal_attention_backward(const Context& context, std::size_t sequences,
                                const std::uint32_t* offsets, std::size_t heads, std::size_t width,
                                const float* qkv, const float* probabilities, const float* dout,
-                               float* dqkv);
+                               float* dqkv, float* dbias);
 double softmax_cross_entropy(const Context& context, std::size_t rows, std::size_t classes,
                              float* logits, const std::uint32_t* targets, float scale);
 void bias_relu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
                float* x);
 void relu_backward(const Context& context, std::size_t n, const float* y, float* dy);
+void gated_residual(const Context& context, std::size_t n, const float* x, const float* branch,
+                    float* gate, float* y);
+void gated_residual_backward(const Context& context, std::size_t n, const float* branch,
+                             const float* gate, const float* dy, float* dbranch, float* dgate);
 void add_bias(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
               float* x);
 void add_bias_backward(const Context& context, std::size_t tokens, std::size_t width,

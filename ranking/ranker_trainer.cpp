@@ -6,6 +6,7 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "ranking/encoder_loss.h"
 #include "ranking/encoder_trainer.h"
 #include "ranking/random.h"
 

@@ -12,13 +12,17 @@ struct TrainOptions {
   std::size_t width = 64;           ///< D
   std::size_t heads = 2;            ///< H, of encoder and target attention
   std::size_t behaviours_max = 50;  ///< L
+  bool gates = false;               ///< EncoderShape::gates
+  bool relative_bias = false;       ///< EncoderShape::relative_bias
   double dropout = 0.3;
   double item_dropout = 0.1;
   double learning_rate = 1e-3;
+  std::size_t sampled_softmax_above = 200'000;  ///< Items with a behaviour.
+  std::size_t negatives = 512;
   std::size_t epochs_max = 60;
   std::size_t epochs_min = 15;
   std::size_t patience = 5;
-  std::size_t ranker_epochs_max = 20;
+  std::size_t ranker_epochs_max = 40;
   std::size_t ranker_candidates = 200;  ///< Also centre_k.
   std::size_t ranker_examples = 10;
   double ranker_fresh = 0.0;
@@ -44,10 +48,17 @@ void for_each_option(Options& options, const Visit& visit) {
   visit("width", options.width, 4, 1024, "Channels of item and user vectors");
   visit("heads", options.heads, 1, 64, "Heads of each attention; they divide the width");
   visit("behaviours_max", options.behaviours_max, 1, 512, "Newest behaviours that are attended to");
+  visit("gates", options.gates, false, true,
+        "A learned gate on what each layer of the encoder adds");
+  visit("relative_bias", options.relative_bias, false, true,
+        "A learned bias of attention for distance in the history and in time");
   visit("dropout", options.dropout, 0, 0.9, "Share of activations left out in encoder training");
   visit("item_dropout", options.item_dropout, 0, 0.9,
         "Share of items that a step scores from their text alone");
   visit("learning_rate", options.learning_rate, 1e-6, 1, "Of the encoder's Adam");
+  visit("sampled_softmax_above", options.sampled_softmax_above, 0, 4'000'000'000,
+        "Items above which a step compares its targets with drawn items instead of all");
+  visit("negatives", options.negatives, 1, 65'536, "Items that such a step draws");
   visit("epochs_max", options.epochs_max, 1, 10'000, "Passes of an encoder training at most");
   visit("epochs_min", options.epochs_min, 0, 10'000,
         "Passes before an encoder training may stop: where texts say much, the first epochs lose "

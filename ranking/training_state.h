@@ -3,9 +3,11 @@
 // the caller's business.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -25,16 +27,28 @@ class Adam {
       for (auto& [name, tensor] : moments->tensors()) tensor->values_fill(0);
     }
   }
-  /// `options_of(name)` gives each array's options.
+  /// `options_of(name)` gives each array's options. Of the array `sparse` only `rows` have a
+  /// gradient, and only they and their moments move (as in PyTorch's SparseAdam): with a large
+  /// table a step then costs what it touches.
   template <typename OptionsOf>
   void step(const Context& context, WeightSet& gradient, WeightSet& weights,
-            const OptionsOf& options_of) {
+            const OptionsOf& options_of, const std::string& sparse = {},
+            std::span<const std::uint32_t> rows = {}) {
     ++steps_;
     const auto g = gradient.tensors();
     const auto w = weights.tensors();
     const auto m = first_.tensors();
     const auto v = second_.tensors();
     for (std::size_t i = 0; i < w.size(); ++i) {
+      if (w[i].first == sparse) {
+        const std::size_t width = w[i].second->columns();
+        for (const std::uint32_t row : rows) {
+          ops::adam(context, width, options_of(sparse), steps_, g[i].second->row(row),
+                    w[i].second->row(row), m[i].second->row(row), v[i].second->row(row));
+          std::fill_n(g[i].second->row(row), width, 0.0F);
+        }
+        continue;
+      }
       ops::adam(context, w[i].second->size(), options_of(w[i].first), steps_, g[i].second->data(),
                 w[i].second->data(), m[i].second->data(), v[i].second->data());
       g[i].second->values_fill(0);

@@ -103,21 +103,26 @@ TEST_P(Ops, CausalAttentionAgreesOnRaggedSequences) {
   }
   const auto qkv = draw(t * 3 * d, 1);
   const auto dout = draw(t * d, 2);
-  std::vector<float> out[2], probabilities[2], dqkv[2];
-  for (const int i : {0, 1}) {
-    out[i] = poisoned(t * d);
-    probabilities[i] = poisoned(heads * pairs);
-    dqkv[i] = poisoned(t * 3 * d);
-    (i == 0 ? ops::causal_attention : ops::plain::causal_attention)(
-        context_, offsets.size() - 1, offsets.data(), heads, d, qkv.data(), out[i].data(),
-        probabilities[i].data());
-    (i == 0 ? ops::causal_attention_backward : ops::plain::causal_attention_backward)(
-        context_, offsets.size() - 1, offsets.data(), heads, d, qkv.data(), probabilities[i].data(),
-        dout.data(), dqkv[i].data());
+  const auto bias = draw(heads * pairs, 3);
+  for (const bool biased : {false, true}) {
+    std::vector<float> out[2], probabilities[2], dqkv[2], dbias[2];
+    for (const int i : {0, 1}) {
+      out[i] = poisoned(t * d);
+      probabilities[i] = poisoned(heads * pairs);
+      dqkv[i] = poisoned(t * 3 * d);
+      dbias[i] = poisoned(heads * pairs);
+      (i == 0 ? ops::causal_attention : ops::plain::causal_attention)(
+          context_, offsets.size() - 1, offsets.data(), heads, d, qkv.data(),
+          biased ? bias.data() : nullptr, out[i].data(), probabilities[i].data());
+      (i == 0 ? ops::causal_attention_backward : ops::plain::causal_attention_backward)(
+          context_, offsets.size() - 1, offsets.data(), heads, d, qkv.data(),
+          probabilities[i].data(), dout.data(), dqkv[i].data(), biased ? dbias[i].data() : nullptr);
+    }
+    expect_close(out[0], out[1], 1e-5F);
+    expect_close(probabilities[0], probabilities[1], 1e-5F);
+    expect_close(dqkv[0], dqkv[1], 1e-4F);
+    expect_close(dbias[0], dbias[1], 1e-5F);
   }
-  expect_close(out[0], out[1], 1e-5F);
-  expect_close(probabilities[0], probabilities[1], 1e-5F);
-  expect_close(dqkv[0], dqkv[1], 1e-4F);
 }
 
 TEST_P(Ops, SoftmaxCrossEntropyAgreesAlsoOnExtremeLogits) {
@@ -166,6 +171,26 @@ TEST_P(Ops, ElementwiseOpsAgree) {
   EXPECT_EQ(exponentials[0][0], 0);
   EXPECT_NEAR(ops::dot(x.size(), x.data(), x.data()), ops::plain::dot(x.size(), x.data(), x.data()),
               1);
+}
+
+TEST_P(Ops, GatedResidualAgreesForwardAndBackward) {
+  const std::size_t n = 40'001;
+  const auto x = draw(n, 1);
+  const auto branch = draw(n, 2);
+  const auto dy = draw(n, 3);
+  std::vector<float> gate[2], y[2], dbranch[2], dgate[2];
+  for (const int i : {0, 1}) {
+    gate[i] = draw(n, 4, 10);
+    y[i] = dbranch[i] = dgate[i] = poisoned(n);
+    (i == 0 ? ops::gated_residual : ops::plain::gated_residual)(
+        context_, n, x.data(), branch.data(), gate[i].data(), y[i].data());
+    (i == 0 ? ops::gated_residual_backward : ops::plain::gated_residual_backward)(
+        context_, n, branch.data(), gate[i].data(), dy.data(), dbranch[i].data(), dgate[i].data());
+  }
+  expect_close(gate[0], gate[1], 1e-5F);
+  expect_close(y[0], y[1], 1e-5F);
+  expect_close(dbranch[0], dbranch[1], 1e-5F);
+  expect_close(dgate[0], dgate[1], 1e-5F);
 }
 
 TEST_P(Ops, DropoutDropsItsShareAndKeepsTheMean) {

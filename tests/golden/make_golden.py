@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Makes model.safetensors: what PyTorch computes for a small encoder and a small ranker.
+"""Makes model.safetensors, what PyTorch computes for a small encoder and a small ranker, and gated.safetensors, the same
+for the encoder with every option on.
 
 Outputs, gradients and the first ten losses of both, from the same weights and inputs that golden_test.cpp gives to
 the project's own code. Needs Debian's python3-torch and python3-numpy; run it by hand when the model's formulas change:
 
-    /usr/bin/python3 tests/golden/make_golden.py tests/golden/model.safetensors
+    /usr/bin/python3 tests/golden/make_golden.py tests/golden
 """
 import json
 import math
@@ -95,6 +96,7 @@ sequences = [[0, 3, 5, 3, 1, 7], [2], [4, 4, 9]]
 targets = [[3, 5, 3, 1, 7, 11], [6], [4, NONE, 10]]
 actions = [[1, 2, 0, 1, 1, 2], [0], [2, 1, 1]]
 gaps = [[0, 3, 0, 39, 7, 1], [0], [0, 12, 2]]
+seconds_of = [[5, 5, 90, 4000, 4003, 700_000], [12], [1, 2, 70]]  # read by the relative bias only
 mask = torch.tensor([1.0, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1])
 whitened = weight((V, Z), 0.5).detach()
 
@@ -103,11 +105,17 @@ def norm(x, gain, bias):
     return F.layer_norm(x, (D,), gain, bias, 1e-5)
 
 
+def add(x, branch, p, gate):
+    if gate not in p:
+        return x + branch
+    return x + torch.sigmoid(F.linear(x, p[gate], p[gate + "_bias"])) * branch
+
+
 def encode():
     w = encoder
     vectors = mask[:, None] * w["items"] + whitened @ w["text"].T
     states = []
-    for items, acts, gap in zip(sequences, actions, gaps):
+    for items, acts, gap, time in zip(sequences, actions, gaps, seconds_of):
         n = len(items)
         x = math.sqrt(D) * vectors[items] + w["positions"][:n] + w["actions"][acts] + w["gaps"][gap]
         x = norm(x, w["norm_in_gain"], w["norm_in_bias"])
@@ -118,13 +126,18 @@ def encode():
                 y.view(n, H, D // H).transpose(0, 1) for y in F.linear(a, p["qkv"], p["qkv_bias"]).split(D, 1)
             )
             logits = q @ k.transpose(1, 2) / math.sqrt(D // H)
+            if "age_bias" in p:
+                age = torch.arange(n)[:, None] - torch.arange(n)  # of the column's behaviour for the row's
+                apart = torch.tensor(time)[:, None] - torch.tensor(time)
+                bucket = torch.log2(1 + apart.clamp(min=0).double()).floor().long()
+                logits = logits + p["age_bias"][:, age.clamp(min=0)] + p["gap_bias"][:, bucket]
             later = torch.triu(torch.ones(n, n, dtype=torch.bool), 1)
             attention = torch.softmax(logits.masked_fill(later, -math.inf), -1)
             attended = (attention @ v).transpose(0, 1).reshape(n, D)
-            x = x + F.linear(attended, p["out"], p["out_bias"])
+            x = add(x, F.linear(attended, p["out"], p["out_bias"]), p, "gate1")
             f = norm(x, p["norm2_gain"], p["norm2_bias"])
             f = F.relu(F.linear(f, p["expand"], p["expand_bias"]))
-            x = x + F.linear(f, p["contract"], p["contract_bias"])
+            x = add(x, F.linear(f, p["contract"], p["contract_bias"]), p, "gate2")
         states.append(norm(x, w["norm_out_gain"], w["norm_out_bias"]))
     return vectors, torch.cat(states)
 
@@ -136,16 +149,20 @@ def encoder_loss():
     return F.cross_entropy(states[kept] @ vectors.T, wanted[kept])
 
 
-put("encoder.shape", numpy.array([D, H, L, V, Z, A], dtype="u4"))
-put("encoder.learned", mask)
-put("input.whitened", whitened)
-put("input.lengths", numpy.array([len(s) for s in sequences], dtype="u4"))
-put("input.items", numpy.array(sum(sequences, []), dtype="u4"))
-put("input.actions", numpy.array(sum(actions, []), dtype="u4"))
-put("input.gaps", numpy.array(sum(gaps, []), dtype="u4"))
-put("input.targets", numpy.array(sum(targets, []), dtype="u4"))
-put("output.states", encode()[1])
-record("encoder", encoder, encoder_loss, 1e-2)
+def put_encoder():
+    put("encoder.shape", numpy.array([D, H, L, V, Z, A], dtype="u4"))
+    put("encoder.learned", mask)
+    put("input.whitened", whitened)
+    put("input.lengths", numpy.array([len(s) for s in sequences], dtype="u4"))
+    put("input.items", numpy.array(sum(sequences, []), dtype="u4"))
+    put("input.actions", numpy.array(sum(actions, []), dtype="u4"))
+    put("input.gaps", numpy.array(sum(gaps, []), dtype="u4"))
+    put("input.targets", numpy.array(sum(targets, []), dtype="u4"))
+    put("output.states", encode()[1])
+    record("encoder", encoder, encoder_loss, 1e-2)
+
+
+put_encoder()
 
 # The ranker: five behaviours, six candidates, the first of them the positive.
 F_COUNT = 12 + H
@@ -257,4 +274,18 @@ put("output.scores", rank()[0])
 put("output.attention", rank()[1])
 record("ranker", ranker, lambda: F.cross_entropy(rank()[0][None], torch.tensor([0])), 3e-3)
 
-save(sys.argv[1])
+save(sys.argv[1] + "/model.safetensors")
+
+# The encoder again, with gates and relative bias.
+arrays = {}
+for name, tensor in encoder.items():  # from where Adam left them, as the floats that are stored
+    encoder[name] = tensor.detach().float().double().requires_grad_()
+for b in range(2):
+    for name, shape in [
+        ("gate1", (D, D)), ("gate1_bias", D), ("gate2", (D, D)), ("gate2_bias", D),
+        ("age_bias", (H, L)), ("gap_bias", (H, 40)),
+    ]:
+        encoder[f"block{b}.{name}"] = weight(shape)
+put("input.encoder_seconds", numpy.array(sum(seconds_of, []), dtype="u4"))
+put_encoder()
+save(sys.argv[1] + "/gated.safetensors")
