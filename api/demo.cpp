@@ -14,7 +14,7 @@
 
 #include "api/client.h"
 #include "api/commands.h"
-#include "api/evaluate.h"
+#include "api/evaluation.h"
 #include "api/import.h"
 #include "api/progress.h"
 #include "api/server.h"

@@ -1,50 +1,89 @@
-#include "api/evaluate.h"
+// fovea evaluate: flags, and one version or several seeds measured.
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
 #include <iostream>
 #include <memory>
+#include <stdexcept>
 #include <thread>
+#include <vector>
 
 #include "api/commands.h"
+#include "api/evaluation.h"
 #include "api/progress.h"
+#include "engine/learning.h"
 
 namespace fovea::api {
 namespace {
 
-namespace json = boost::json;
-
-json::object metrics_json(const ranking::Metrics& metrics) {
-  return {{"hr@5", metrics.hr_5},     {"hr@10", metrics.hr_10},
-          {"ndcg@5", metrics.ndcg_5}, {"ndcg@10", metrics.ndcg_10},
-          {"mrr", metrics.mrr},       {"coverage@10", metrics.coverage_10}};
-}
-
-std::string header(std::string_view title) {
-  return fmt::format("{:<24}{:>8}{:>8}{:>8}{:>9}{:>8}{:>13}\n", title, "hr@5", "hr@10", "ndcg@5",
-                     "ndcg@10", "mrr", "coverage@10");
-}
-
-std::string row(std::string_view name, const ranking::Metrics& metrics) {
-  return fmt::format("{:<24}{:>8.4f}{:>8.4f}{:>8.4f}{:>9.4f}{:>8.4f}{:>13.4f}\n", name,
-                     metrics.hr_5, metrics.hr_10, metrics.ndcg_5, metrics.ndcg_10, metrics.mrr,
-                     metrics.coverage_10);
-}
-
 struct Flags {
   std::filesystem::path data;
   engine::EvaluateOptions options;
+  std::size_t seeds = 1;
+  std::filesystem::path users;
   bool json = false;
 };
 
-void run(const Flags& flags) {
+/// Trains the current version's recipe anew for each seed, and leaves the version as it is.
+boost::json::object evaluate_seeds(engine::Engine& engine, const Flags& flags, Progress& progress) {
+  const auto current = engine.snapshot().model;
+  if (!current) {
+    throw engine::InvalidRequest("data",
+                                 "nothing has been trained yet; train with the split "
+                                 "leave-one-out or time");
+  }
+  engine::LearnOptions options;
+  options.split = current->card().split;
+  options.train = current->card().options;
+  options.train.threads = flags.options.threads;
+  std::vector<std::uint64_t> seeds;
+  std::vector<boost::json::object> runs;
+  for (std::size_t i = 0; i < flags.seeds; ++i) {
+    seeds.push_back(options.train.seed);
+    progress.step("seed", fmt::format("{}", options.train.seed));
+    engine::Snapshot snapshot = engine.snapshot();
+    const auto live = std::make_shared<engine::LiveModel>(engine::learn_version(
+        engine.db(), options,
+        [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); }));
+    snapshot.model = live;
+    snapshot.popularity = live->popularity();
+    runs.push_back(to_json(engine::evaluate(snapshot, flags.options, {})));
+    ++options.train.seed;
+  }
+  progress.keep();
+  return over_seeds(seeds, runs);
+}
+
+void run(Flags flags) {
+  std::ofstream users;
+  if (!flags.users.empty()) {
+    users.open(flags.users);
+    if (!users) {
+      throw engine::InvalidRequest(
+          "users",
+          flags.users.string() + " cannot be written; name a file in a folder that exists");
+    }
+    flags.options.user = [&](const engine::EvaluatedUser& user) { users << to_json(user) << '\n'; };
+  }
   engine::EngineOptions engine_options;
   engine_options.access = storage::Access::kReadOnly;  // beside a server
   engine_options.record_exposures = false;
   engine_options.reload_interval = std::chrono::milliseconds(0);
   const auto engine = engine::Engine::open(flags.data, engine_options);
   Progress progress = Progress::to_stderr();
+  if (flags.seeds > 1) {
+    const boost::json::object result = evaluate_seeds(*engine, flags, progress);
+    if (flags.json) {
+      std::cout << result << '\n';
+    } else {
+      std::cout << seeds_table(result);
+    }
+    return;
+  }
   const engine::Evaluation evaluation = engine::evaluate(
       *engine, flags.options,
       [&](std::size_t done, std::size_t of) { progress.bar("evaluating", done, of); });
@@ -54,40 +93,13 @@ void run(const Flags& flags) {
   } else {
     std::cout << table(evaluation);
   }
+  if (users.is_open() && !users.flush()) {
+    throw std::runtime_error(flags.users.string() +
+                             " could not be written whole; is the disk full?");
+  }
 }
 
 }  // namespace
-
-json::object to_json(const engine::Evaluation& evaluation) {
-  json::object ranked = metrics_json(evaluation.ranked);
-  ranked["recall@K"] = evaluation.candidates_recall;
-  ranked["K"] = evaluation.candidates_mean;
-  return {{"users", evaluation.users},
-          {"popular", metrics_json(evaluation.popular)},
-          {"retrieval", metrics_json(evaluation.retrieval)},
-          {"ranked", std::move(ranked)},
-          {"cold",
-           {{"users", evaluation.cold.users},
-            {"popular", metrics_json(evaluation.cold.popular)},
-            {"retrieval", metrics_json(evaluation.cold.retrieval)},
-            {"ranked", metrics_json(evaluation.cold.ranked)}}}};
-}
-
-std::string table(const engine::Evaluation& evaluation) {
-  std::string text = header(fmt::format("{} users", evaluation.users));
-  text += row("most popular", evaluation.popular);
-  text += row("retrieval, exact", evaluation.retrieval);
-  text += row("ranked, as served", evaluation.ranked);
-  text += fmt::format(
-      "The test item was among the {:.0f} ranked candidates of {:.1f} % of the users.\n",
-      evaluation.candidates_mean, 100 * evaluation.candidates_recall);
-  if (evaluation.cold.users == 0) return text;
-  text += '\n' + header(fmt::format("{} cold test items", evaluation.cold.users));
-  text += row("most popular", evaluation.cold.popular);
-  text += row("retrieval, exact", evaluation.cold.retrieval);
-  text += row("ranked, as served", evaluation.cold.ranked);
-  return text;
-}
 
 void add_evaluate(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
@@ -95,9 +107,13 @@ void add_evaluate(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("evaluate", "Measure the current version on what was held out");
   command->footer(
-      "Every item of the catalogue is ranked for every user: popular, by retrieval alone, and as\n"
-      "served. hr, ndcg and mrr tell where the test item stood, coverage which share of the\n"
-      "catalogue stands in somebody's first ten. Cold test items were never seen in training.\n\n"
+      "Every item of the catalogue is ranked for every user: popular, by transitions or retrieval\n"
+      "alone, and as served. hr, ndcg and mrr tell where the test item stood, coverage which share "
+      "of the\n"
+      "catalogue stands in somebody's first ten. Cold test items were never seen in training. "
+      "Users\n"
+      "without ties are those whose test item's id sorts before that of the behaviour before it:\n"
+      "some logs write equal times in the order of their ids.\n\n"
       "Example:\n  fovea train --data shop --split leave-one-out\n  fovea evaluate --data shop");
   command->add_option("--data", flags->data, "Data directory")->required()->type_name("DIR");
   command->add_flag("--include-seen", flags->options.include_seen,
@@ -105,6 +121,17 @@ void add_evaluate(CLI::App& app) {
   command
       ->add_option("--threads", flags->options.threads, "Threads; all of the machine's by default")
       ->check(CLI::Range(1, 1024));
+  command
+      ->add_option("--seeds", flags->seeds,
+                   "Train the current version's recipe with this many seeds, publish none of them, "
+                   "and tell mean and spread")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 100));
+  command
+      ->add_option("--users", flags->users,
+                   "Write a JSON line for each user: the test item, its place in each stage, and "
+                   "the first ten as served with their scores")
+      ->type_name("FILE");
   command->add_flag("--json", flags->json, "Print fractions as JSON");
   command->callback([flags] { run(*flags); });
 }

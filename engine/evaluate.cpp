@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <exception>
+#include <limits>
 #include <mutex>
 #include <numeric>
 #include <optional>
@@ -13,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/behaviours.h"
 #include "engine/dataset.h"
 #include "engine/pipeline.h"
 #include "ranking/ops.h"
@@ -21,6 +24,7 @@ namespace fovea::engine {
 namespace {
 
 constexpr std::size_t kTop = 10;
+constexpr std::size_t kAll = std::numeric_limits<std::size_t>::max();
 
 /// Where one way of ranking put the answer of one question, and what it showed above all.
 struct Place {
@@ -29,7 +33,8 @@ struct Place {
 };
 
 struct Answer {
-  Place popular, retrieval, ranked;
+  Place popular, transitions, retrieval, ranked;
+  std::vector<double> scores;  ///< Of ranked.top.
   std::size_t candidates = 0;  ///< Of the ranked stage.
   bool cold = false;
 };
@@ -175,11 +180,32 @@ struct Measure {
       mask.set(options.include_seen ? std::vector<std::uint32_t>() : seen(questions[i]));
       answers[i].cold = snapshot.popularity->log_popularity(target) == 0;
       answers[i].popular = popular.place(target, mask);
+      answers[i].transitions = transitions(questions[i], mask);
       if (known[i - begin] == 0) continue;
       answers[i].retrieval = retrieval.place(
           target, mask,
           std::span(scores).subspan((i - begin) * retrieval.items(), retrieval.items()));
     }
+  }
+
+  /// By transition score alone, ties by row.
+  Place transitions(const ranking::HeldOut& question, const Mask& mask) const {
+    const ranking::Model* model = snapshot.model->model();
+    if (model == nullptr) return {};
+    const auto actions = snapshot.db->catalog().actions();
+    std::vector<std::uint32_t> newest_first;
+    for (auto b = question.history.rbegin(); b != question.history.rend(); ++b) {
+      if (action_weight(actions, b->action) > 0) newest_first.push_back(b->row);
+    }
+    Place result;
+    std::size_t place = 0;
+    for (const auto& entry : model->transitions().best(newest_first, kAll)) {
+      if (mask[entry.row] || !snapshot.db->catalog().present(entry.row)) continue;
+      if (entry.row == question.target.row) result.rank = place;
+      if (place < kTop) result.top.push_back(entry.row);
+      ++place;
+    }
+    return result;
   }
 
   static std::vector<std::uint32_t> seen(const ranking::HeldOut& question) {
@@ -204,7 +230,10 @@ struct Measure {
     const std::vector<std::size_t> order = best(found, scored.scores, found.items.size());
     for (std::size_t place = 0; place < order.size(); ++place) {
       const std::uint32_t row = found.items[order[place]].row;
-      if (place < kTop) answer.ranked.top.push_back(row);
+      if (place < kTop) {
+        answer.ranked.top.push_back(row);
+        answer.scores.push_back(scored.scores[order[place]]);
+      }
       if (row == held_out.target.row) answer.ranked.rank = place;
     }
     return retrieval.query(found.user);
@@ -246,46 +275,110 @@ std::vector<ranking::HeldOut> questions_of(storage::Db& db, const VersionCard& c
   return std::move(parts.test);
 }
 
-Evaluation summary(std::span<const Answer> answers, std::size_t items) {
-  struct Collectors {
-    ranking::MetricsCollector popular, retrieval, ranked;
-    void add(const Answer& answer) {
-      popular.add(answer.popular.rank, answer.popular.top);
-      retrieval.add(answer.retrieval.rank, answer.retrieval.top);
-      ranked.add(answer.ranked.rank, answer.ranked.top);
-    }
-  } all, cold;
+/// Sums up a part of the users.
+class Collector {
+ public:
+  void add(const Answer& answer) {
+    ++users_;
+    popular_.add(answer.popular.rank, answer.popular.top);
+    transitions_.add(answer.transitions.rank, answer.transitions.top);
+    retrieval_.add(answer.retrieval.rank, answer.retrieval.top);
+    ranked_.add(answer.ranked.rank, answer.ranked.top);
+  }
+  Stages stages(std::size_t items) const {
+    return {users_, popular_.metrics(items), transitions_.metrics(items), retrieval_.metrics(items),
+            ranked_.metrics(items)};
+  }
+
+ private:
+  std::size_t users_ = 0;
+  ranking::MetricsCollector popular_, transitions_, retrieval_, ranked_;
+};
+
+/// Behaviours before the test item, by which users are told apart; each part ends before the next.
+constexpr std::array<std::size_t, 5> kLengths = {1, 5, 10, 20, 50};
+
+std::size_t part_of_length(std::size_t behaviours) {
+  std::size_t part = 0;
+  while (part + 1 < kLengths.size() && behaviours >= kLengths[part + 1]) ++part;
+  return part;
+}
+
+Evaluation summary(std::span<const ranking::HeldOut> questions, std::span<const Answer> answers,
+                   std::size_t items, const storage::Catalog& catalog) {
+  Collector all, cold, tie_free;
+  std::array<Collector, kLengths.size()> lengths;
   Evaluation result;
   std::size_t retrieved = 0;
   std::size_t candidates = 0;
-  for (const Answer& answer : answers) {
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const Answer& answer = answers[i];
+    const auto& history = questions[i].history;
     all.add(answer);
     if (answer.ranked.rank) ++retrieved;
     candidates += answer.candidates;
-    if (!answer.cold) continue;
-    cold.add(answer);
-    ++result.cold.users;
+    if (answer.cold) cold.add(answer);
+    if (!history.empty() &&
+        catalog.item_id(questions[i].target.row) < catalog.item_id(history.back().row)) {
+      tie_free.add(answer);
+    }
+    lengths[part_of_length(history.size())].add(answer);
   }
-  result.users = answers.size();
-  result.popular = all.popular.metrics(items);
-  result.retrieval = all.retrieval.metrics(items);
-  result.ranked = all.ranked.metrics(items);
+  static_cast<Stages&>(result) = all.stages(items);
   if (!answers.empty()) {
     const auto users = static_cast<double>(answers.size());
     result.candidates_recall = static_cast<double>(retrieved) / users;
     result.candidates_mean = static_cast<double>(candidates) / users;
   }
-  result.cold.popular = cold.popular.metrics(items);
-  result.cold.retrieval = cold.retrieval.metrics(items);
-  result.cold.ranked = cold.ranked.metrics(items);
+  result.cold = cold.stages(items);
+  result.tie_free = tie_free.stages(items);
+  for (std::size_t part = 0; part < lengths.size(); ++part) {
+    const Stages stages = lengths[part].stages(items);
+    if (stages.users == 0) continue;
+    const std::size_t most = part + 1 < kLengths.size() ? kLengths[part + 1] - 1 : 0;
+    result.history_length.push_back({kLengths[part], most, stages});
+  }
   return result;
+}
+
+/// Tells of each user in the order of the questions.
+void tell_users(const Snapshot& snapshot, std::span<const ranking::HeldOut> questions,
+                std::span<const Answer> answers,
+                const std::function<void(const EvaluatedUser&)>& tell) {
+  std::vector<std::string> names;
+  snapshot.db->history().for_each_user(
+      [&](std::string_view user_id, std::span<const storage::Event>) {
+        names.emplace_back(user_id);
+      });
+  const storage::Catalog& catalog = snapshot.db->catalog();
+  const auto from_one = [](const Place& place) {
+    return place.rank ? std::optional(*place.rank + 1) : std::nullopt;
+  };
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const Answer& answer = answers[i];
+    EvaluatedUser user{names.at(questions[i].user),
+                       catalog.item_id(questions[i].target.row),
+                       from_one(answer.popular),
+                       from_one(answer.transitions),
+                       from_one(answer.retrieval),
+                       from_one(answer.ranked),
+                       {}};
+    for (std::size_t k = 0; k < answer.scores.size(); ++k) {
+      user.top.emplace_back(catalog.item_id(answer.ranked.top[k]), answer.scores[k]);
+    }
+    tell(user);
+  }
 }
 
 }  // namespace
 
 Evaluation evaluate(Engine& engine, const EvaluateOptions& options,
                     const std::function<void(std::size_t done, std::size_t of)>& progress) {
-  const Snapshot snapshot = engine.snapshot();
+  return evaluate(engine.snapshot(), options, progress);
+}
+
+Evaluation evaluate(const Snapshot& snapshot, const EvaluateOptions& options,
+                    const std::function<void(std::size_t done, std::size_t of)>& progress) {
   if (!snapshot.model) {
     throw InvalidRequest(
         "data", "nothing has been trained yet; train with the split leave-one-out or time");
@@ -336,7 +429,8 @@ Evaluation evaluate(Engine& engine, const EvaluateOptions& options,
     work();
   }
   if (failure) std::rethrow_exception(failure);
-  return summary(answers, rows.size());
+  if (options.user) tell_users(snapshot, questions, answers, options.user);
+  return summary(questions, answers, rows.size(), catalog);
 }
 
 }  // namespace fovea::engine

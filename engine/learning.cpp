@@ -117,11 +117,11 @@ std::string describe(const ranking::TrainProgress& progress) {
 /// The steps of one training, in order; each leaves in `version` what it made.
 class Learning {
  public:
-  Learning(storage::Db& db, const Versions& versions, const LearnOptions& options,
+  Learning(storage::Db& db, const Versions* versions, const LearnOptions& options,
            const std::function<void(const LearnProgress&)>& progress)
       : db_(db), versions_(versions), options_(options), progress_(progress) {
-    if (!options.from.empty())
-      base_ = load_base(versions, options.from, options.split, options.train);
+    if (versions != nullptr && !options.from.empty())
+      base_ = load_base(*versions, options.from, options.split, options.train);
   }
 
   Version run() {
@@ -225,10 +225,12 @@ class Learning {
       version_.log.push_back(progress);
       say(progress.stage, describe(progress));
     };
-    watch.checkpoint = [this](const std::string& stage, bool last, const auto& state) {
-      checkpoint_->keep(stage, last, state, version_.log);
-    };
-    watch.resume = [this](const std::string& stage) { return checkpoint_->resume(stage); };
+    if (checkpoint_) {
+      watch.checkpoint = [this](const std::string& stage, bool last, const auto& state) {
+        checkpoint_->keep(stage, last, state, version_.log);
+      };
+      watch.resume = [this](const std::string& stage) { return checkpoint_->resume(stage); };
+    }
     std::optional<ranking::TrainFrom> from;
     if (base_) from = {&*base_->model, base_->card.newest_ms};
     ranking::TrainResult result = ranking::train(data_, from, options_.train, watch);
@@ -264,7 +266,8 @@ class Learning {
   }
 
   void take_up_checkpoint() {
-    checkpoint_.emplace(versions_.directory(), identity(version_.card, options_.train, data_),
+    if (versions_ == nullptr) return;
+    checkpoint_.emplace(versions_->directory(), identity(version_.card, options_.train, data_),
                         [this](const std::string& line) { say("checkpoint", line); });
     if (options_.fresh) {
       checkpoint_->remove();
@@ -292,7 +295,7 @@ class Learning {
   }
 
   storage::Db& db_;
-  const Versions& versions_;
+  const Versions* versions_;  // null: nothing on disk is read or written
   const LearnOptions& options_;
   const std::function<void(const LearnProgress&)>& progress_;
   std::optional<Version> base_;  // what it goes on from
@@ -304,6 +307,11 @@ class Learning {
 };
 
 }  // namespace
+
+Version learn_version(storage::Db& db, const LearnOptions& options,
+                      const std::function<void(const LearnProgress&)>& progress) {
+  return Learning(db, nullptr, options, progress).run();
+}
 
 LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
                   const std::function<void(const LearnProgress&)>& progress) {
@@ -318,7 +326,7 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   const Versions versions(data_directory);
   const Versions::TrainingLock lock = versions.lock_training();
 
-  Learning learning(*db, versions, options, progress);
+  Learning learning(*db, &versions, options, progress);
   Version version = learning.run();
   db.reset();
   version.card.trained_ms = std::chrono::duration_cast<std::chrono::milliseconds>(

@@ -9,8 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/models.h"
 #include "engine/split.h"
 #include "ranking/trainer.h"
+#include "storage/db.h"
 
 namespace fovea::engine {
 
@@ -40,6 +42,11 @@ struct LearnResult {
   std::vector<ranking::TrainProgress> log;  ///< Of every epoch, also of those before a kill.
   double seconds = 0;
 };
+
+/// A version in memory, not published: nothing in the data directory changes, no checkpoint is
+/// written and options.from is not read. Throws as learn() does.
+Version learn_version(storage::Db& db, const LearnOptions& options,
+                      const std::function<void(const LearnProgress&)>& progress);
 
 /// Works on a store without behaviours too: then the text space is fitted and indexed, so that the
 /// catalogue can be searched. Runs beside a serving process. Throws InvalidRequest when the

@@ -25,7 +25,7 @@ struct TrainOptions {
   std::size_t ranker_epochs_max = 40;
   std::size_t ranker_candidates = 200;  ///< Also centre_k.
   std::size_t ranker_examples = 10;
-  double ranker_fresh = 0.0;
+  double ranker_fresh = 0.05;
   std::size_t ease_items_max = 16'000;
   bool transition_features = true;
   bool ease_features = true;

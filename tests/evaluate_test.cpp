@@ -12,7 +12,7 @@
 #include <map>
 #include <set>
 
-#include "api/evaluate.h"
+#include "api/evaluation.h"
 #include "engine/engine.h"
 #include "engine/learning.h"
 #include "engine/synthetic.h"
@@ -137,17 +137,73 @@ TEST_F(Evaluate, RankedIsWhatServingGives) {
       engine->record(std::span(history).first(history.size() - 1));
   }
   fs::copy(directory_ / "versions", before / "versions", fs::copy_options::recursive);
+  std::map<std::string, EvaluatedUser> users;
+  evaluate(*open(directory_),
+           {.user = [&](const EvaluatedUser& user) { users[user.user_id] = user; }}, {});
   const auto engine = open(before);
   std::size_t in_top_10 = 0;
   for (const auto& history : histories_) {
-    for (const RankedItem& item :
-         engine->rank({.user_id = history.back().user_id, .limit = 10}).items) {
-      in_top_10 += item.item_id == history.back().item_id ? 1 : 0;
+    const auto response = engine->rank({.user_id = history.back().user_id, .limit = 10});
+    const EvaluatedUser& user = users.at(history.back().user_id);
+    EXPECT_EQ(user.item_id, history.back().item_id);
+    ASSERT_EQ(response.items.size(), user.top.size());
+    for (std::size_t i = 0; i < user.top.size(); ++i) {
+      EXPECT_EQ(response.items[i].item_id, user.top[i].first);
+      EXPECT_NEAR(response.items[i].score, user.top[i].second, 1e-5);
+      if (response.items[i].item_id != user.item_id) continue;
+      ++in_top_10;
+      EXPECT_EQ(user.ranked, i + 1);
     }
   }
   EXPECT_EQ(in_top_10,
             static_cast<std::size_t>(std::lround(evaluation_.ranked.hr_10 * kShop.users)));
   fs::remove_all(before);
+}
+
+TEST_F(Evaluate, ThePartsAreThoseThatTheHistoriesSay) {
+  std::size_t tie_free = 0;
+  std::map<std::size_t, std::size_t> by_least;
+  for (const auto& history : histories_) {
+    if (history.back().item_id < history[history.size() - 2].item_id) ++tie_free;
+    std::size_t least = 1;
+    for (const std::size_t start : {5, 10, 20, 50}) {
+      if (history.size() - 1 >= start) least = start;
+    }
+    ++by_least[least];
+  }
+  EXPECT_EQ(evaluation_.tie_free.users, tie_free);
+  ASSERT_EQ(evaluation_.history_length.size(), by_least.size());
+  for (const auto& length : evaluation_.history_length) {
+    EXPECT_EQ(length.stages.users, by_least.at(length.least));
+  }
+}
+
+TEST_F(Evaluate, TransitionsAloneBeatThePopularAndAreBeatenByTheirSum) {
+  EXPECT_EQ(evaluation_.transitions.users, kShop.users);
+  EXPECT_GT(evaluation_.transitions.ndcg_10, evaluation_.popular.ndcg_10);
+  EXPECT_GT(evaluation_.ranked.ndcg_10, evaluation_.transitions.ndcg_10);
+}
+
+TEST(EvaluateSeeds, MeanAndSpreadAreThoseOfTheRuns) {
+  Evaluation one;
+  one.users = one.tie_free.users = 10;
+  one.ranked.ndcg_10 = 0.1;
+  one.cold.users = 4;
+  one.history_length.push_back({1, 4, one});
+  Evaluation two = one;
+  two.ranked.ndcg_10 = 0.2;
+  two.cold.users = 6;
+  const std::vector<std::uint64_t> seeds = {7, 8};
+  const std::vector<boost::json::object> runs = {api::to_json(one), api::to_json(two)};
+  const auto result = api::over_seeds(seeds, runs);
+  EXPECT_NEAR(result.at("mean").at("ranked").at("ndcg@10").as_double(), 0.15, 1e-12);
+  EXPECT_NEAR(result.at("spread").at("ranked").at("ndcg@10").as_double(), 0.1 / std::sqrt(2),
+              1e-12);
+  EXPECT_NEAR(result.at("mean").at("cold").at("users").as_double(), 5, 1e-12);
+  EXPECT_NEAR(result.at("spread").at("popular").at("mrr").as_double(), 0, 1e-12);
+  EXPECT_EQ(result.at("runs").as_array().size(), 2U);
+  EXPECT_THAT(api::seeds_table(result), HasSubstr("0.1500 ± 0.0707"));
+  EXPECT_THAT(api::seeds_table(result), HasSubstr("2 seeds"));
 }
 
 TEST_F(Evaluate, OneThreadGivesTheSameFigures) {
@@ -198,6 +254,9 @@ TEST_F(Evaluate, TheJsonHasTheFractionsByTheirNames) {
   EXPECT_EQ(json.at("ranked").at("ndcg@10").as_double(), evaluation_.ranked.ndcg_10);
   EXPECT_EQ(json.at("ranked").at("recall@K").as_double(), evaluation_.candidates_recall);
   EXPECT_EQ(json.at("cold").at("users").to_number<std::size_t>(), evaluation_.cold.users);
+  EXPECT_GE(json.at("transitions").at("ndcg@10").as_double(), 0);
+  EXPECT_EQ(json.at("tie_free").at("users").to_number<std::size_t>(), evaluation_.tie_free.users);
+  EXPECT_EQ(json.at("history_length").as_array().size(), evaluation_.history_length.size());
   EXPECT_THAT(api::table(evaluation_), HasSubstr("500 users"));
 }
 
