@@ -1,7 +1,7 @@
-// The ablation table of BENCHMARKS.md: what each choice of the ranker is worth, on data imported
-// into a store. The two encoders of a seed are trained once and kept in a folder; every variant of
-// the ranker is fitted over them and asked the leave-one-out questions.
-//   ablation --data DIR --encoders DIR [--seeds 3] [--only NAME ...]
+// The ablation table of BENCHMARKS.md: what each choice of the recipe is worth on data imported
+// into a store, mean and standard deviation over seeds. Encoders are trained once for each seed and
+// choice and kept in a folder; rankers are fitted over them and asked the leave-one-out questions,
+// among the candidates that serving would retrieve.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -33,15 +33,18 @@ struct Variant {
 const std::vector<Variant> kVariants = {
     {"default", [](TrainOptions&) {}},
     {"one example a user", [](TrainOptions& o) { o.ranker_examples = 1; }},
-    {"without transitions' feature", [](TrainOptions& o) { o.transition_features = false; }},
+    {"without the transition score", [](TrainOptions& o) { o.transition_features = false; }},
     {"without EASE", [](TrainOptions& o) { o.ease_features = false; }},
     {"without text cosines", [](TrainOptions& o) { o.text_features = false; }},
     {"without vector cosines", [](TrainOptions& o) { o.vector_features = false; }},
     {"without popularity", [](TrainOptions& o) { o.popularity_features = false; }},
     {"without target attention", [](TrainOptions& o) { o.target_attention = false; }},
     {"attention without products", [](TrainOptions& o) { o.attention_products = false; }},
-    {"fresh 0", [](TrainOptions& o) { o.ranker_fresh = 0; }},
-    {"fresh .05", [](TrainOptions& o) { o.ranker_fresh = 0.05; }},
+    {"no items as if fresh", [](TrainOptions& o) { o.ranker_fresh = 0; }},
+    // These train encoders of their own.
+    {"no item dropout", [](TrainOptions& o) { o.item_dropout = 0; }},
+    {"gates", [](TrainOptions& o) { o.gates = true; }},
+    {"relative bias", [](TrainOptions& o) { o.relative_bias = true; }},
 };
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -79,7 +82,7 @@ struct Data {
     train.text_width = space.width();
     train.whitened = whitened;
     train.whitened_width = space.whitened_width();
-    // Masked, an answer in the history cannot be found.
+    // Masked, an answer in the history cannot be found, as evaluate has it.
     std::erase_if(test, [](const ranking::HeldOut& question) {
       return std::ranges::any_of(question.history, [&](const ranking::Behaviour& b) {
         return b.row == question.target.row;
@@ -92,16 +95,27 @@ struct Data {
   std::vector<ranking::HeldOut> test;
 };
 
-ranking::EncoderWeights encoder(const std::filesystem::path& file,
-                                const std::function<ranking::EncoderFit()>& make) {
+/// Read from `file`, or made and kept there.
+ranking::EncoderWeights encoder(const std::filesystem::path& file, const Data& data,
+                                const ranking::Interactions& sequences,
+                                std::span<const ranking::HeldOut> validation,
+                                const TrainOptions& options) {
   if (std::filesystem::exists(file)) {
     return ranking::EncoderWeights::load(ranking::Weights::load(file));
   }
-  const auto start = std::chrono::steady_clock::now();
-  const ranking::EncoderFit fit = make();
-  std::cerr << fmt::format("{}: {} epochs kept, validation ndcg@10 {:.4f}, {:.0f} s\n",
-                           file.filename().string(), fit.epochs, fit.validation_ndcg_10,
-                           seconds_since(start));
+  double seconds = 0;
+  std::size_t epochs = 0;
+  const ranking::EncoderFit fit =
+      train_encoder(data.train, sequences, validation, 0, nullptr, options, "encoder",
+                    {[&](const ranking::TrainProgress& progress) {
+                       seconds += progress.seconds;
+                       ++epochs;
+                     },
+                     {},
+                     {}});
+  std::cerr << fmt::format("{}: {:.1f} s an epoch, {} epochs, validation ndcg@10 {:.4f}\n",
+                           file.filename().string(), seconds / static_cast<double>(epochs), epochs,
+                           fit.validation_ndcg_10);
   ranking::Weights weights;
   fit.weights.save(weights);
   weights.save(file);
@@ -138,109 +152,110 @@ struct Spread {
   }
 };
 
+/// The figures of one variant, a value for each seed.
+struct Row {
+  std::string name;
+  Spread hr_10, ndcg_10, cold_hr_10, seconds;
+};
+
+/// Trains and measures one variant with one seed. `retrieval` gets what the same encoder gives
+/// without a ranker.
+void measure(const Data& data, const std::filesystem::path& encoders, const TrainOptions& options,
+             Row& row, Row& retrieval) {
+  const auto file = [&](const char* part, std::size_t examples) {
+    return encoders / fmt::format("seed{}-examples{}-itemdropout{}{}{}-{}.safetensors",
+                                  options.seed, examples, options.item_dropout,
+                                  options.gates ? "-gates" : "",
+                                  options.relative_bias ? "-bias" : "", part);
+  };
+  const ranking::TrainData& train = data.train;
+  const ranking::Unseen unseen =
+      hold_out_newest(train, std::numeric_limits<std::int64_t>::min(), options);
+  const auto early = encoder(file("early", options.ranker_examples), data, unseen.sequences,
+                             unseen.questions, options);
+  const auto whole = encoder(file("whole", 0), data, train.interactions, train.validation, options);
+
+  const auto start = std::chrono::steady_clock::now();
+  const ranking::EaseOptions ease_options{.items_max = options.ease_items_max};
+  const auto fit = [&] {
+    const auto transitions =
+        ranking::Transitions::count(unseen.sequences, train.items, train.action_weights, {});
+    const auto ease = solve_ease(unseen.sequences, train.items, train.action_weights, ease_options,
+                                 options.threads);
+    const auto popularity = log_popularity(unseen.sequences, train);
+    return train_ranker(train, {early, transitions, ease, popularity}, unseen.questions, nullptr,
+                        options, {});
+  }();
+  const auto transitions =
+      ranking::Transitions::count(train.interactions, train.items, train.action_weights, {});
+  const auto ease = solve_ease(train.interactions, train.items, train.action_weights, ease_options,
+                               options.threads);
+  const auto popularity = log_popularity(train.interactions, train);
+  const double seconds = seconds_since(start);
+
+  const ranking::RankerBase base{whole, transitions, ease, popularity};
+  std::vector<ranking::HeldOut> cold;
+  for (const auto& question : data.test) {
+    if (popularity[question.target.row] == 0) cold.push_back(question);
+  }
+  const auto add = [&](const ranking::RankerWeights& ranker, Row& to) {
+    constexpr std::size_t kRetrieved = 500;  // as EngineOptions::retrieve
+    const Quality all = quality(ranked_places(train, base, ranker, data.test, kRetrieved, options));
+    to.hr_10.values.push_back(all.hr_10);
+    to.ndcg_10.values.push_back(all.ndcg_10);
+    to.cold_hr_10.values.push_back(
+        quality(ranked_places(train, base, ranker, cold, kRetrieved, options)).hr_10);
+    to.seconds.values.push_back(seconds);
+  };
+  add(fit.weights, row);
+  ranking::RankerWeights alone(fit.weights.shape);
+  alone.linear[ranking::kRetrieval] = 1;
+  add(alone, retrieval);
+  std::cerr << fmt::format("{}, seed {}: {} ranker epochs, hr@10 {:.4f}, ndcg@10 {:.4f}\n",
+                           row.name, options.seed, fit.epochs, row.hr_10.values.back(),
+                           row.ndcg_10.values.back());
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("What each choice of the ranker is worth");
-  std::filesystem::path data_directory;
-  std::filesystem::path encoders = "encoders";
-  std::size_t seeds = 1;
-  std::size_t first_seed = 1;
+  CLI::App app("What each choice of the recipe is worth");
+  std::filesystem::path directory;
+  std::filesystem::path encoders;
+  std::size_t seeds = 3;
   std::vector<std::string> only;
-  app.add_option("--data", data_directory)->required();
-  app.add_option("--encoders", encoders);
-  app.add_option("--seeds", seeds);
-  app.add_option("--first-seed", first_seed);
-  app.add_option("--only", only);
+  app.add_option("--data", directory, "Data directory that import filled")->required();
+  app.add_option("--encoders", encoders, "Folder in which trained encoders are kept")->required();
+  app.add_option("--seeds", seeds, "Seeds from 1")->capture_default_str();
+  app.add_option("--only", only, "Names of the variants to measure; all when left out");
   CLI11_PARSE(app, argc, argv);
   std::filesystem::create_directories(encoders);
-  const Data data(data_directory);
+  const Data data(directory);
 
-  struct Row {
-    Spread validation, validation_ndcg, hr, ndcg, seconds;
-  };
-  std::vector<Row> rows(kVariants.size());
-  Row retrieval;
-  for (std::size_t seed = first_seed; seed < first_seed + seeds; ++seed) {
-    TrainOptions options;
-    options.seed = seed;
-    const auto quiet = [](const ranking::TrainProgress& p) {
-      std::cerr << fmt::format("\r{} {} {:.4f} {:.4f}   ", p.stage, p.epoch, p.loss,
-                               p.validation_ndcg_10.value_or(0));
-    };
-    for (std::size_t v = 0; v < kVariants.size(); ++v) {
-      if (!only.empty() && std::ranges::find(only, kVariants[v].name) == only.end()) continue;
-      TrainOptions changed = options;
-      kVariants[v].change(changed);
-      const std::string key =
-          fmt::format("{}-{}-{}", seed, changed.behaviours_max, changed.ranker_examples);
-      const ranking::Unseen unseen =
-          hold_out_newest(data.train, std::numeric_limits<std::int64_t>::min(), changed);
-      const auto early = encoder(encoders / (key + "-early.safetensors"), [&] {
-        return train_encoder(data.train, unseen.sequences, unseen.questions, 0, nullptr, changed,
-                             "early", {quiet, {}, {}});
-      });
-      const auto final_encoder = encoder(
-          encoders / fmt::format("{}-{}-final.safetensors", seed, changed.behaviours_max), [&] {
-            return train_encoder(data.train, data.train.interactions, data.train.validation, 0,
-                                 nullptr, changed, "final", {quiet, {}, {}});
-          });
-      const auto start = std::chrono::steady_clock::now();
-      const auto early_transitions = ranking::Transitions::count(unseen.sequences, data.train.items,
-                                                                 data.train.action_weights, {});
-      const auto early_popularity = log_popularity(unseen.sequences, data.train);
-      ranking::EaseOptions ease_options;
-      ease_options.items_max = changed.ease_items_max;
-      const auto early_ease = solve_ease(unseen.sequences, data.train.items,
-                                         data.train.action_weights, ease_options, 2);
-      const auto ease = solve_ease(data.train.interactions, data.train.items,
-                                   data.train.action_weights, ease_options, 2);
-      std::cerr << fmt::format("ease {:.1f} s  ", seconds_since(start));
-      const ranking::RankerFit fit =
-          train_ranker(data.train, {early, early_transitions, early_ease, early_popularity},
-                       unseen.questions, nullptr, changed, {quiet, {}, {}});
-      const auto transitions = ranking::Transitions::count(
-          data.train.interactions, data.train.items, data.train.action_weights, {});
-      const auto popularity = log_popularity(data.train.interactions, data.train);
-      const ranking::RankerBase base{final_encoder, transitions, ease, popularity};
-      const Quality test =
-          quality(ranked_places(data.train, base, fit.weights, data.test, 500, changed));
-      const Quality validation = quality(
-          ranked_places(data.train, base, fit.weights, data.train.validation, 500, changed));
-      std::vector<ranking::HeldOut> cold;
-      for (const auto* questions : {&data.test, &data.train.validation}) {
-        for (const auto& question : *questions) {
-          if (popularity[question.target.row] == 0) cold.push_back(question);
-        }
-      }
-      const auto cold_places = ranked_places(data.train, base, fit.weights, cold, 500, changed);
-      const Quality cold_quality = quality(cold_places);
-      std::cerr << fmt::format(
-          "cold {} retrieved {} hr {:.4f}\n", cold.size(),
-          std::ranges::count_if(cold_places, [](const auto& p) { return p.has_value(); }),
-          cold_quality.hr_10);
-      rows[v].hr.values.push_back(test.hr_10);
-      rows[v].ndcg.values.push_back(test.ndcg_10);
-      rows[v].validation.values.push_back(validation.hr_10);
-      rows[v].validation_ndcg.values.push_back(validation.ndcg_10);
-      rows[v].seconds.values.push_back(seconds_since(start));
-      std::cerr << fmt::format(
-          "\r{:<40} seed {} epochs {:2} own {:.4f}  valid {:.4f} {:.4f}  test {:.4f} {:.4f}  "
-          "{:.0f} s\n",
-          kVariants[v].name, seed, fit.epochs, fit.validation_ndcg_10, validation.hr_10,
-          validation.ndcg_10, test.hr_10, test.ndcg_10, seconds_since(start));
+  std::vector<Row> rows;
+  for (const Variant& variant : kVariants) {
+    if (!only.empty() && std::ranges::find(only, variant.name) == only.end()) continue;
+    Row row{.name = variant.name, .hr_10 = {}, .ndcg_10 = {}, .cold_hr_10 = {}, .seconds = {}};
+    Row without_ranker = row;
+    for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
+      TrainOptions options;
+      options.seed = seed;
+      variant.change(options);
+      measure(data, encoders, options, row, without_ranker);
     }
+    if (rows.empty()) {
+      without_ranker.name = "retrieval alone";
+      rows.push_back(std::move(without_ranker));
+    }
+    rows.push_back(std::move(row));
   }
-  std::cout << fmt::format("{:<40}{:>18}{:>18}{:>18}{:>18}\n", "", "valid hr@10", "valid ndcg@10",
-                           "test hr@10", "test ndcg@10");
-  for (std::size_t v = 0; v < kVariants.size(); ++v) {
-    const Row& row = rows[v];
-    if (row.hr.values.empty()) continue;
+  std::cout << fmt::format("{:<32}{:>18}{:>18}{:>18}{:>12}\n", "", "hr@10", "ndcg@10", "cold hr@10",
+                           "ranker s");
+  for (const Row& row : rows) {
     const auto show = [](const Spread& s) {
       return fmt::format("{:.4f} ± {:.4f}", s.mean(), s.deviation());
     };
-    std::cout << fmt::format("{:<40}{:>18}{:>18}{:>18}{:>18}\n", kVariants[v].name,
-                             show(row.validation), show(row.validation_ndcg), show(row.hr),
-                             show(row.ndcg));
+    std::cout << fmt::format("{:<32}{:>18}{:>18}{:>18}{:>12.0f}\n", row.name, show(row.hr_10),
+                             show(row.ndcg_10), show(row.cold_hr_10), row.seconds.mean());
   }
 }
