@@ -147,10 +147,12 @@ TEST(Gradients, OfTheSampledSoftmaxAreThoseOfTheFullOneWhenEveryItemIsDrawnOnce)
   EncoderWeights full(kEncoderShape);
   EncoderWeights sampled(kEncoderShape);
   EXPECT_NEAR(example.loss(0, full), example.sampled_loss(everything, 0, sampled), 1e-5);
-  for (std::size_t i = 0; i < full.tensors().size(); ++i) {
-    const auto& [name, expected] = full.tensors()[i];
-    for (std::size_t j = 0; j < expected->size(); ++j) {
-      EXPECT_NEAR((*sampled.tensors()[i].second)[j], (*expected)[j], 1e-5) << name << " at " << j;
+  const auto expected = full.tensors();
+  const auto actual = sampled.tensors();
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const auto& [name, tensor] = expected[i];
+    for (std::size_t j = 0; j < tensor->size(); ++j) {
+      EXPECT_NEAR((*actual[i].second)[j], (*tensor)[j], 1e-5) << name << " at " << j;
     }
   }
 }
