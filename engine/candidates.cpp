@@ -93,8 +93,8 @@ void add_personal(const Snapshot& snapshot, const Question& question, const User
   for (auto b = question.behaviours.rbegin(); b != question.behaviours.rend(); ++b) {
     if (action_weight(actions, b->action) > 0) newest_first.push_back(b->row);
   }
-  const auto follow =
-      snapshot.model->model()->transitions().best(newest_first, retrieve + collector.left_out());
+  const auto follow = snapshot.model->model()->transitions().best(
+      newest_first, retrieve + collector.left_out(), snapshot.fresh_transitions.get());
   collector.add(follow, retrieve, "vectors");
 }
 

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "engine/behaviours.h"
+#include "engine/fresh_transitions.h"
 #include "engine/live_model.h"
 #include "engine/models.h"
 #include "engine/pipeline.h"
@@ -60,7 +61,8 @@ struct Engine::State {
       : options(std::move(given)),
         db(storage::Db::open(directory, options.access, options.db)),
         versions(directory),
-        counted(*db) {
+        counted(*db),
+        fresh_transitions(*db) {
     if (!options.now_ms) options.now_ms = machine_now_ms;
   }
 
@@ -68,6 +70,7 @@ struct Engine::State {
   const std::unique_ptr<storage::Db> db;
   const Versions versions;
   CountedPopularity counted;
+  FreshTransitions fresh_transitions;
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 
   /// Orders changes of the catalogue among each other and with a swap of versions, so that the
@@ -95,8 +98,15 @@ struct Engine::State {
     result.retrieve = options.retrieve;
     const auto live = serving();
     result.popularity = live ? live->popularity() : counted.current(options.now_ms());
+    result.fresh_transitions = fresh_transitions.of(live.get());
     result.model = live;
     return result;
+  }
+
+  /// Behaviours were recorded or deleted.
+  void changed() {
+    counted.changed();
+    fresh_transitions.changed();
   }
 
   bool record_exposures() const {
@@ -145,8 +155,9 @@ struct Engine::State {
         if (stop.stop_requested()) return;
         try {
           reload();
+          fresh_transitions.update(serving());
         } catch (const std::exception& error) {
-          spdlog::error("looking for a new version failed: {}", error.what());
+          spdlog::error("looking for what is new failed: {}", error.what());
         }
       }
     });
@@ -206,7 +217,7 @@ std::int32_t Engine::record(std::span<const Event> events) {
                         event.value, event.event_id, event.request_id});
   }
   const std::size_t recorded = state_->db->record(incoming);
-  state_->counted.changed();
+  state_->changed();
   return static_cast<std::int32_t>(recorded);
 }
 
@@ -268,7 +279,7 @@ std::vector<Event> Engine::get_history(std::string_view user_id, std::int32_t li
 void Engine::delete_user(std::string_view user_id) {
   validate_id(user_id, "user_id");
   state_->db->delete_user(user_id);
-  state_->counted.changed();
+  state_->changed();
 }
 
 Status Engine::status() {

@@ -29,7 +29,8 @@ struct EngineOptions {
   storage::DbOptions db;
   /// Milliseconds since the epoch; injectable. Absent: the machine's clock.
   std::function<std::int64_t()> now_ms;
-  /// How often the directory is looked at for a newly published version; 0: never (call reload()).
+  /// How often the directory is looked at for a newly published version, and the store for
+  /// behaviours that add to the transitions of the one that serves; 0: never (call reload()).
   std::chrono::milliseconds reload_interval{1000};
   // Performance.
   std::size_t retrieve = 500;  ///< Candidates taken from each source before reranking.

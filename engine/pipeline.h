@@ -27,7 +27,9 @@ struct Snapshot {
   storage::Db* db = nullptr;                     ///< Never null. Not owned.
   std::shared_ptr<const LiveModel> model;        ///< Null: no version yet.
   std::shared_ptr<const Popularity> popularity;  ///< Never null.
-  std::size_t retrieve = 500;                    ///< Candidates taken from each source.
+  /// What behaviours since the version add to its transitions; null: nothing.
+  std::shared_ptr<const ranking::Transitions> fresh_transitions;
+  std::size_t retrieve = 500;  ///< Candidates taken from each source.
 };
 
 /// A request after the history step: names have become rows of present items.

@@ -23,6 +23,7 @@ class Popularity {
   float log_popularity(std::uint32_t row) const {
     return row < log_popularity_.size() ? log_popularity_[row] : 0.0F;
   }
+  std::span<const float> log_popularity() const { return log_popularity_; }  ///< By row.
   /// Every counted row, most popular first, ties by row. Rows may be of absent items.
   std::span<const std::uint32_t> order() const { return order_; }
 

@@ -30,7 +30,8 @@ void score_learned(const Snapshot& snapshot, const UserState& user,
   auto scores = snapshot.model->model()->score(
       ranking::Context{}, user.hidden,
       {user.behaviours, user.vectors.items, user.vectors.texts, user.earlier},
-      {rows, vectors.items, vectors.texts, popularity}, user.centre, explain);
+      {rows, vectors.items, vectors.texts, popularity}, user.centre, explain,
+      snapshot.fresh_transitions.get());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     scored.scores[i] = scores.total[i];
     if (!explain) continue;

@@ -77,7 +77,7 @@ std::vector<float> Model::user_state(const Context& context,
 
 Scores Model::score(const Context& context, std::span<const float> state,
                     const BehaviourInput& behaviours, const CandidateInput& candidates,
-                    float centre, bool explain) const {
+                    float centre, bool explain, const Transitions* since) const {
   const std::size_t n = candidates.rows.size();
   const Newest newest(behaviours.behaviours, behaviours_max(), encoder_->shape.actions);
   const std::size_t l = newest.behaviours.size();
@@ -88,7 +88,7 @@ Scores Model::score(const Context& context, std::span<const float> state,
         ops::dot(width(), state.data(), candidates.vectors.data() + c * width()) - centre;
   }
   RankerTape tape;
-  rank_candidates(context, *ranker_, transitions_, ease_,
+  rank_candidates(context, *ranker_, {transitions_, ease_, since},
                   {newest.behaviours, behaviours.vectors.subspan(newest.skipped * width()),
                    behaviours.texts.subspan(newest.skipped * text_width()), behaviours.earlier},
                   candidates, retrieval, 0, 0, tape);

@@ -81,9 +81,10 @@ class Model {
 
   /// Scores every candidate against the behaviours (L >= 1). `state` is user_state(), `centre` the
   /// mean inner product of state with the centre_k() nearest items.
+  /// `since` (or null) is what behaviours after training add to transitions().
   Scores score(const Context& context, std::span<const float> state,
                const BehaviourInput& behaviours, const CandidateInput& candidates, float centre,
-               bool explain) const;
+               bool explain, const Transitions* since = nullptr) const;
 
   const Transitions& transitions() const { return transitions_; }
   const EncoderWeights& encoder() const { return *encoder_; }

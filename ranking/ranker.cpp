@@ -66,10 +66,9 @@ void attend(const Context& context, const RankerWeights& weights, std::size_t he
 }  // namespace
 
 void rank_candidates(const Context& context, const RankerWeights& weights,
-                     const Transitions& transitions, const ItemPairs& ease,
-                     const BehaviourInput& behaviours, const CandidateInput& candidates,
-                     std::span<const float> retrieval, float dropout, std::uint64_t seed,
-                     RankerTape& tape) {
+                     const ItemRelations& relations, const BehaviourInput& behaviours,
+                     const CandidateInput& candidates, std::span<const float> retrieval,
+                     float dropout, std::uint64_t seed, RankerTape& tape) {
   const std::size_t n = tape.candidates = candidates.rows.size();
   const std::size_t l = tape.behaviours = behaviours.behaviours.size();
   const std::size_t d = weights.shape.width;
@@ -99,7 +98,7 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
               tape.key_seen.row(h), d, 0, tape.attention.row(h), l);
   }
 
-  describe(context, weights, transitions, ease, behaviours, candidates, retrieval, tape);
+  describe(context, weights, relations, behaviours, candidates, retrieval, tape);
   for (std::size_t h = 0; h < heads; ++h) {
     attend(context, weights, h, behaviour_logits(weights, tape, behaviours.behaviours, h), tape);
   }

@@ -96,6 +96,13 @@ struct RankerWeights {
   static RankerWeights load(const Weights& weights);
 };
 
+/// How items speak for each other, as it was counted; target attention reads it pair by pair.
+struct ItemRelations {
+  const Transitions& transitions;
+  const ItemPairs& ease;
+  const Transitions* since = nullptr;  ///< What later behaviours add to `transitions`; or null.
+};
+
 /// Intermediate results of one forward pass; reused from call to call.
 struct RankerTape {
   std::size_t behaviours = 0, candidates = 0;
@@ -115,10 +122,9 @@ struct RankerTape {
 
 /// `retrieval` [N]: inner product of user state and candidate, minus its centre. L >= 1.
 void rank_candidates(const Context& context, const RankerWeights& weights,
-                     const Transitions& transitions, const ItemPairs& ease,
-                     const BehaviourInput& behaviours, const CandidateInput& candidates,
-                     std::span<const float> retrieval, float dropout, std::uint64_t seed,
-                     RankerTape& tape);
+                     const ItemRelations& relations, const BehaviourInput& behaviours,
+                     const CandidateInput& candidates, std::span<const float> retrieval,
+                     float dropout, std::uint64_t seed, RankerTape& tape);
 
 /// Adds to `gradient` what `dscores` [N] implies.
 void rank_candidates_backward(const Context& context, const RankerWeights& weights,

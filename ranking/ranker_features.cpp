@@ -65,22 +65,27 @@ void describe_behaviours(const RankerWeights& weights, std::span<const Behaviour
 }
 
 // log_transition [N, L], and the fixed transition score.
-void transition_features(const RankerWeights& weights, const Transitions& transitions,
+void transition_features(const RankerWeights& weights, const ItemRelations& relations,
                          std::span<const Behaviour> behaviours, const CandidatesByRow& by_row,
                          RankerTape& tape) {
   const std::size_t l = behaviours.size();
   const auto log_transition = tape.log_transition.values();
   std::fill(log_transition.begin(), log_transition.end(), std::log(kTransitionFloor));
   std::vector<float> fixed(tape.candidates);
+  std::vector<float> of_pair(tape.candidates);
   for (std::size_t j = 0; j < l; ++j) {
     const std::size_t age = l - 1 - j;
     const float decay = age < kRecent && positive(weights, behaviours[j])
                             ? std::pow(Transitions::kAgeDecay, static_cast<float>(age))
                             : 0;
-    by_row.for_each(transitions.from(behaviours[j].row), [&](std::size_t c, float weight) {
-      log_transition[c * l + j] = std::log(weight + kTransitionFloor);
+    std::ranges::fill(of_pair, 0.0F);
+    const auto add = [&](std::size_t c, float weight) {
+      of_pair[c] += weight;
       fixed[c] += decay * weight;
-    });
+      log_transition[c * l + j] = std::log(of_pair[c] + kTransitionFloor);
+    };
+    by_row.for_each(relations.transitions.from(behaviours[j].row), add);
+    if (relations.since != nullptr) by_row.for_each(relations.since->from(behaviours[j].row), add);
   }
   for (std::size_t c = 0; c < tape.candidates; ++c) {
     tape.features.row(c)[kTransition] = std::log1p(fixed[c] / kTransitionUnit);
@@ -161,10 +166,9 @@ void vector_features(const Context& context, std::size_t d, const BehaviourInput
 
 }  // namespace
 
-void describe(const Context& context, const RankerWeights& weights, const Transitions& transitions,
-              const ItemPairs& ease, const BehaviourInput& behaviours,
-              const CandidateInput& candidates, std::span<const float> retrieval,
-              RankerTape& tape) {
+void describe(const Context& context, const RankerWeights& weights, const ItemRelations& relations,
+              const BehaviourInput& behaviours, const CandidateInput& candidates,
+              std::span<const float> retrieval, RankerTape& tape) {
   const std::size_t text_width = weights.shape.text_width;
   const CandidatesByRow by_row(candidates.rows);
   describe_behaviours(weights, behaviours.behaviours, tape);
@@ -177,8 +181,8 @@ void describe(const Context& context, const RankerWeights& weights, const Transi
     features[kPopularity] = candidates.log_popularity[c];
     features[kFresh] = candidates.log_popularity[c] > 0 ? 0 : 1;
   }
-  transition_features(weights, transitions, behaviours.behaviours, by_row, tape);
-  ease_features(weights, ease, behaviours, by_row, tape);
+  transition_features(weights, relations, behaviours.behaviours, by_row, tape);
+  ease_features(weights, relations.ease, behaviours, by_row, tape);
   text_features(tape);
   vector_features(context, weights.shape.width, behaviours, candidates, tape);
 }

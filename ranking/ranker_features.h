@@ -12,8 +12,8 @@ namespace fovea::ranking {
 inline constexpr float kTransitionUnit = 0.05F;
 
 /// Fills the pair terms of `tape` and the first kScalarFeatures of its features. `retrieval` [N].
-void describe(const Context& context, const RankerWeights& weights, const Transitions& transitions,
-              const ItemPairs& ease, const BehaviourInput& behaviours,
-              const CandidateInput& candidates, std::span<const float> retrieval, RankerTape& tape);
+void describe(const Context& context, const RankerWeights& weights, const ItemRelations& relations,
+              const BehaviourInput& behaviours, const CandidateInput& candidates,
+              std::span<const float> retrieval, RankerTape& tape);
 
 }  // namespace fovea::ranking

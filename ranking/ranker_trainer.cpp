@@ -169,8 +169,8 @@ void standardise(const TrainData& data, const RankerBase& base, std::span<const 
   for (std::size_t e = 0; e < std::min(examples.size(), kExamples); ++e) {
     const auto rows = sample_rows(*examples[e], data.items, Random(e));
     gather(*examples[e], rows, states.data() + examples[e]->state * base.encoder.shape.width);
-    rank_candidates({1}, weights, base.transitions, base.ease, gather.behaviours, gather.candidates,
-                    gather.retrieval, 0, 0, tape);
+    rank_candidates({1}, weights, {base.transitions, base.ease}, gather.behaviours,
+                    gather.candidates, gather.retrieval, 0, 0, tape);
     for (std::size_t c = 0; c < rows.size(); ++c) {
       for (std::size_t i = 0; i < f; ++i) {
         const double x = tape.features.row(c)[i];
@@ -240,7 +240,7 @@ std::vector<Outcome> outcomes(const TrainData& data, const RankerBase& base,
       const Example& example = *examples[e];
       if (!example.answered) continue;
       gather(example, example.candidates, states.data() + example.state * base.encoder.shape.width);
-      rank_candidates({1}, weights, base.transitions, base.ease, gather.behaviours,
+      rank_candidates({1}, weights, {base.transitions, base.ease}, gather.behaviours,
                       gather.candidates, gather.retrieval, 0, 0, tape);
       const auto at = std::lower_bound(example.candidates.begin(), example.candidates.end(),
                                        example.question->target.row);
@@ -385,7 +385,7 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
               gather.make_fresh(c, text_vectors, user, example.centre);
             }
           }
-          rank_candidates({1}, state.weights, base.transitions, base.ease, gather.behaviours,
+          rank_candidates({1}, state.weights, {base.transitions, base.ease}, gather.behaviours,
                           gather.candidates, gather.retrieval, kDropout, draw >> 16, tape);
           step_loss += listwise_loss(tape.scores.values(), dscores);
           for (float& g : dscores) g /= static_cast<float>(end - begin);

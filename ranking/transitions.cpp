@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <limits>
 #include <tuple>
 #include <unordered_map>
 
@@ -19,12 +21,23 @@ bool stronger(const Transitions::Entry& a, const Transitions::Entry& b) {
 
 Transitions Transitions::count(const Interactions& interactions, std::size_t items,
                                std::span<const float> action_weights, const Options& options) {
+  return count_since(std::numeric_limits<std::int64_t>::min(), {}, interactions, items,
+                     action_weights, options);
+}
+
+Transitions Transitions::count_since(std::int64_t after_ms, std::span<const float> log_popularity,
+                                     const Interactions& interactions, std::size_t items,
+                                     std::span<const float> action_weights,
+                                     const Options& options) {
   const auto counts = [&](const Behaviour& b) {
     return b.row < items && (b.action >= action_weights.size() || action_weights[b.action] > 0);
   };
   std::vector<float> popularity(items);
+  for (std::size_t row = 0; row < std::min(items, log_popularity.size()); ++row) {
+    popularity[row] = std::expm1(log_popularity[row]);
+  }
   for (const Behaviour& b : interactions.behaviours) {
-    if (counts(b)) popularity[b.row] += 1;
+    if (counts(b) && b.time_ms > after_ms) popularity[b.row] += 1;
   }
   std::vector<double> decay(options.window);
   for (std::size_t gap = 0; gap < options.window; ++gap) {
@@ -38,7 +51,7 @@ Transitions Transitions::count(const Interactions& interactions, std::size_t ite
     double amount;
   };
   std::vector<Pair> pairs;
-  std::vector<std::uint32_t> rows;
+  std::vector<Behaviour> counted;
   Transitions result;
   for (std::size_t begin = 0; begin < items;) {
     std::size_t end = begin;
@@ -47,15 +60,16 @@ Transitions Transitions::count(const Interactions& interactions, std::size_t ite
       if (source >= begin && source < end) pairs.push_back({source, target, amount});
     };
     for (std::size_t u = 0; u < interactions.users(); ++u) {
-      rows.clear();
-      for (const Behaviour& b : interactions.user(u)) {
-        if (counts(b)) rows.push_back(b.row);
-      }
-      for (std::size_t i = 0; i < rows.size(); ++i) {
-        for (std::size_t gap = 1; gap <= options.window && i + gap < rows.size(); ++gap) {
-          if (rows[i] == rows[i + gap]) continue;  // a repeat says nothing of other items
-          add(rows[i], rows[i + gap], decay[gap - 1]);
-          add(rows[i + gap], rows[i], options.backward * decay[gap - 1]);
+      counted.clear();
+      std::ranges::copy_if(interactions.user(u), std::back_inserter(counted), counts);
+      for (std::size_t i = 0; i < counted.size(); ++i) {
+        for (std::size_t gap = 1; gap <= options.window && i + gap < counted.size(); ++gap) {
+          const Behaviour& a = counted[i];
+          const Behaviour& b = counted[i + gap];
+          // A repeat says nothing of other items.
+          if (a.row == b.row || b.time_ms <= after_ms) continue;
+          add(a.row, b.row, decay[gap - 1]);
+          add(b.row, a.row, options.backward * decay[gap - 1]);
         }
       }
     }
@@ -66,14 +80,15 @@ Transitions Transitions::count(const Interactions& interactions, std::size_t ite
     auto pair = pairs.begin();
     for (std::size_t source = begin; source < end; ++source) {
       std::vector<Entry> entries;
-      const double from = std::pow(popularity[source], options.source_popularity);
+      // At least 1: what was done before `after_ms` need not have been counted then.
+      const double from = std::pow(std::max(popularity[source], 1.0F), options.source_popularity);
       while (pair != pairs.end() && pair->source == source) {
         const std::uint32_t target = pair->target;
         double sum = 0;
         for (; pair != pairs.end() && pair->source == source && pair->target == target; ++pair) {
           sum += pair->amount;
         }
-        const double to = std::pow(popularity[target], options.target_popularity);
+        const double to = std::pow(std::max(popularity[target], 1.0F), options.target_popularity);
         entries.push_back({target, static_cast<float>(sum * from * to)});
       }
       result.add_source(std::move(entries), options.row_entries_max);
@@ -85,12 +100,16 @@ Transitions Transitions::count(const Interactions& interactions, std::size_t ite
 }
 
 std::vector<Transitions::Entry> Transitions::best(
-    std::span<const std::uint32_t> behaviours_newest_first, std::size_t n) const {
+    std::span<const std::uint32_t> behaviours_newest_first, std::size_t n,
+    const Transitions* since) const {
   std::unordered_map<std::uint32_t, float> scores;
   float decay = 1;
   for (const std::uint32_t row :
        behaviours_newest_first.first(std::min(behaviours_newest_first.size(), kBehaviours))) {
     for (const Entry& entry : from(row)) scores[entry.row] += decay * entry.weight;
+    if (since != nullptr) {
+      for (const Entry& entry : since->from(row)) scores[entry.row] += decay * entry.weight;
+    }
     decay *= kAgeDecay;
   }
   std::vector<Entry> entries;

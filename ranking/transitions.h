@@ -34,11 +34,18 @@ class Transitions : public ItemPairs {
   /// and does not count in the distance of others.
   static Transitions count(const Interactions& interactions, std::size_t items,
                            std::span<const float> action_weights, const Options& options);
+  /// What behaviours newer than `after_ms` add to transitions that were counted of those until
+  /// then: pairs whose later behaviour is newer. `interactions` holds them and, before them, what
+  /// their window reaches; `log_popularity` is log(1 + behaviours) of those counted before, by row.
+  static Transitions count_since(std::int64_t after_ms, std::span<const float> log_popularity,
+                                 const Interactions& interactions, std::size_t items,
+                                 std::span<const float> action_weights, const Options& options);
 
   /// The n items of highest transition score, sum over behaviours of kAgeDecay^age C[behaviour,
-  /// item], best first. `behaviours` newest first; only the first 20 count.
-  std::vector<Entry> best(std::span<const std::uint32_t> behaviours_newest_first,
-                          std::size_t n) const;
+  /// item], best first. `behaviours` newest first; only the first 20 count. `since` (or null) adds
+  /// to C.
+  std::vector<Entry> best(std::span<const std::uint32_t> behaviours_newest_first, std::size_t n,
+                          const Transitions* since = nullptr) const;
 };
 
 }  // namespace fovea::ranking

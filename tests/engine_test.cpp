@@ -11,6 +11,7 @@
 #include <set>
 #include <thread>
 
+#include "engine/fresh_transitions.h"
 #include "engine/pipeline.h"
 #include "shop.h"
 
@@ -198,6 +199,63 @@ TEST_F(EngineTest, APublishedVersionIsFoundWithoutBeingAsked) {
   // Bounded by the test's own time limit only.
   while (engine_->status().model_version != version) std::this_thread::yield();
   EXPECT_EQ(engine_->rank(for_user("user-0")).model_version, version);
+}
+
+TEST_F(EngineTest, WhatFollowsWhatIsLearnedFromOthersWithoutATraining) {
+  publish();
+  engine_.reset();
+  auto options = shop_.options();
+  options.reload_interval = std::chrono::milliseconds(1);
+  engine_ = Engine::open(shop_.directory(), options);
+  const auto transitions = [&] {
+    RankRequest request;
+    request.seed_items = {"dragons-3"};
+    request.candidates = {"music-7"};
+    request.explain = true;
+    const RankResponse response = engine_->rank(request);
+    return response.items.at(0).explanation->parts.at("transitions");
+  };
+  const double before = transitions();
+  std::vector<Event> events;
+  for (std::size_t user = 0; user < 5; ++user) {
+    for (const char* item : {"dragons-3", "music-7"}) {
+      events.push_back(shop_.event("new-" + std::to_string(user), item));
+      events.back().time_ms = shop_.now_ms + (item[0] == 'm' ? 2 : 1);
+    }
+  }
+  engine_->record(events);
+  // Bounded by the test's own time limit only.
+  while (transitions() <= before) std::this_thread::yield();
+
+  // Counted from the store: the same after a restart, gone with those who did it.
+  engine_.reset();
+  engine_ = Engine::open(shop_.directory(), options);
+  while (transitions() <= before) std::this_thread::yield();
+  for (std::size_t user = 0; user < 5; ++user) engine_->delete_user("new-" + std::to_string(user));
+  while (transitions() > before) std::this_thread::yield();
+}
+
+TEST_F(EngineTest, AVersionThatWasTrainedToBeMeasuredKeepsItsTransitions) {
+  auto version = shop_.learned_version(engine_->db());
+  version.card.split = Split::kLeaveOneOut;
+  shop_.publish(std::move(version));
+  FreshTransitions fresh(engine_->db());
+  ASSERT_TRUE(engine_->reload());
+  auto late = shop_.event("user-0", "music-7");
+  late.time_ms = shop_.now_ms + 1;
+  engine_->record(std::vector{late});
+  const auto model = engine_->snapshot().model;
+  fresh.update(model);
+  EXPECT_EQ(fresh.of(model.get()), nullptr);
+
+  // The same with nothing held out does take it in.
+  publish();
+  ASSERT_TRUE(engine_->reload());
+  late.time_ms = shop_.now_ms + 2;
+  late.item_id = "music-8";
+  engine_->record(std::vector{late});
+  fresh.update(engine_->snapshot().model);
+  EXPECT_NE(fresh.of(engine_->snapshot().model.get()), nullptr);
 }
 
 TEST_F(EngineTest, AVersionCatchesUpWithWhatCameAfterItsTraining) {

@@ -173,7 +173,7 @@ TEST(Golden, TheRankerComputesWhatPyTorchDoes) {
   const auto retrieval = floats(golden, "input.retrieval");
   RankerTape tape;
   const auto loss_of = [&](RankerWeights& gradient) {
-    rank_candidates(kContext, weights, transitions, ease, behaviour_input, candidate_input,
+    rank_candidates(kContext, weights, {transitions, ease}, behaviour_input, candidate_input,
                     retrieval, 0, 0, tape);
     std::vector<float> dscores(tape.scores.values().begin(), tape.scores.values().end());
     const std::uint32_t positive = 0;

@@ -223,7 +223,7 @@ TEST(Gradients, OfTheRankerAgreeWithFiniteDifferences) {
     const BehaviourInput behaviour_input{behaviours, behaviour_vectors, behaviour_texts};
     const CandidateInput candidate_input{rows, candidate_vectors, candidate_texts, popularity};
     const auto loss_of = [&] {
-      rank_candidates(kContext, weights, transitions, ease, behaviour_input, candidate_input,
+      rank_candidates(kContext, weights, {transitions, ease}, behaviour_input, candidate_input,
                       retrieval, dropout, 6, tape);
       double loss = 0;
       for (std::size_t c = 0; c < n; ++c) {

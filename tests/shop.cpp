@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <stdexcept>
@@ -122,6 +123,7 @@ Version Shop::text_version(storage::Db& db) const {
     ++version.card.users;
     for (const auto& event : events) {
       ++version.card.behaviours;
+      version.card.newest_ms = std::max(version.card.newest_ms, event.time_ms);
       version.log_popularity[event.row] += 1;
     }
   });

@@ -77,6 +77,51 @@ TEST(Transitions, OfPopularItemsAreScaledDown) {
   EXPECT_FLOAT_EQ(t.weight(1, 0), 0.5F * std::pow(2.0F, -0.25F) * std::pow(4.0F, -0.1F));
 }
 
+TEST(Transitions, BeforeAndSinceAMomentAddUpToTheWhole) {
+  const std::int64_t moment = 7;
+  Interactions before, all;
+  for (const auto& rows : random_users(400, 30, 3)) {
+    std::vector<Behaviour> behaviours;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      behaviours.push_back({.row = rows[i], .time_ms = static_cast<std::int64_t>(i)});
+    }
+    all.add_user(behaviours);
+    behaviours.resize(std::min<std::size_t>(behaviours.size(), moment + 1));
+    before.add_user(behaviours);
+  }
+  // Popularity differs between the two counts; without its powers they are sums.
+  const Transitions::Options plain = {.source_popularity = 0, .target_popularity = 0};
+  const auto whole = Transitions::count(all, 30, kOneAction, plain);
+  const auto early = Transitions::count(before, 30, kOneAction, plain);
+  const auto since = Transitions::count_since(moment, {}, all, 30, kOneAction, plain);
+  double early_sum = 0;
+  double since_sum = 0;
+  for (std::uint32_t a = 0; a < 30; ++a) {
+    for (std::uint32_t b = 0; b < 30; ++b) {
+      EXPECT_NEAR(early.weight(a, b) + since.weight(a, b), whole.weight(a, b), 1e-4);
+      early_sum += early.weight(a, b);
+      since_sum += since.weight(a, b);
+    }
+  }
+  EXPECT_GT(early_sum, 0);
+  EXPECT_GT(since_sum, 0);
+  const std::vector<std::uint32_t> newest_first = {3, 5};
+  const auto together = early.best(newest_first, 30, &since);
+  const auto counted = whole.best(newest_first, 30);
+  ASSERT_EQ(together.size(), counted.size());
+  for (std::size_t i = 0; i < counted.size(); ++i) {
+    EXPECT_NEAR(together[i].weight, counted[i].weight, 1e-4);
+  }
+}
+
+TEST(Transitions, SinceAMomentAreScaledByThePopularityUntilThen) {
+  Interactions log;
+  log.add_user(std::vector<Behaviour>{{.row = 0, .time_ms = 1}, {.row = 1, .time_ms = 2}});
+  const std::vector<float> log_popularity = {std::log1p(16.0F), std::log1p(7.0F)};
+  const auto t = Transitions::count_since(1, log_popularity, log, 2, kOneAction, {});
+  EXPECT_FLOAT_EQ(t.weight(0, 1), std::pow(16.0F, -0.25F) * std::pow(8.0F, -0.1F));
+}
+
 TEST(Transitions, OfManyUsersAreTheSumsOfTheFormula) {
   const auto users = random_users(400, 30, 3);
   const auto t = Transitions::count(log_of(users), 30, kOneAction, {});
