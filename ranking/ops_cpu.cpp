@@ -31,7 +31,8 @@ namespace {
 constexpr std::size_t kParallelRows = 64;
 
 template <typename Body>
-void for_rows(const Context& context, std::size_t rows, std::size_t least, const Body& body) {
+void for_rows([[maybe_unused]] const Context& context, std::size_t rows,
+              [[maybe_unused]] std::size_t least, const Body& body) {
 #ifdef _OPENMP
   if (context.threads > 1 && rows >= least) {
 #pragma omp parallel for num_threads(context.threads) schedule(static)

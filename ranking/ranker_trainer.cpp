@@ -229,7 +229,7 @@ struct Outcome {
 std::vector<Outcome> outcomes(const TrainData& data, const RankerBase& base,
                               std::span<const float> vectors, std::span<const float> states,
                               std::span<const Example* const> examples,
-                              const RankerWeights& weights, int threads) {
+                              const RankerWeights& weights, [[maybe_unused]] int threads) {
   std::vector<Outcome> result(examples.size());
 #pragma omp parallel num_threads(threads)
   {
