@@ -22,7 +22,8 @@ std::vector<ranking::TrainProgress> parse_jsonl(std::string_view text) {
   std::vector<ranking::TrainProgress> epochs;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
-    const json::value parsed = json::parse(json::string_view(text.data(), end));
+    const std::string_view line_text = text.substr(0, end);
+    const json::value parsed = json::parse({line_text.data(), line_text.size()});
     const json::object& line = parsed.as_object();
     ranking::TrainProgress epoch;
     epoch.stage = line.at("stage").as_string();

@@ -6,11 +6,13 @@
 #include <vector>
 
 // OpenBLAS' LAPACK: Cholesky factor and inverse of a symmetric matrix, in place, column-major.
+// NOLINTBEGIN(readability-identifier-naming): Fortran's names.
 extern "C" {
 void spotrf_(const char* uplo, const int* n, float* a, const int* lda, int* info);
 void spotri_(const char* uplo, const int* n, float* a, const int* lda, int* info);
 void openblas_set_num_threads(int threads);
 }
+// NOLINTEND(readability-identifier-naming)
 
 namespace fovea::ranking {
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <span>
 #include <string>
@@ -127,7 +126,7 @@ struct TrainingState {
       throw WeightsError("the state of a training does not fit the training");
     }
     order.assign(ids.begin(), ids.end());
-    std::memcpy(&counts, bytes.data(), sizeof counts);
+    std::copy_n(bytes.begin(), sizeof counts, reinterpret_cast<char*>(&counts));
     epoch = counts.epoch;
     best_epoch = counts.best_epoch;
     adam.steps_ = counts.steps;

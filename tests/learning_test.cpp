@@ -258,7 +258,7 @@ TEST_F(Learning, AKilledTrainingEndsAsOneThatWasNot) {
 
 TEST_F(Learning, OnlyTheSameTrainingGoesOn) {
   stock(true);
-  const auto refusal = [&](LearnOptions options) {
+  const auto refusal = [&](const LearnOptions& options) {
     kill_at_epoch(3, small());
     learn(options);
     EXPECT_EQ(std::ranges::count(stages_, "encoder for the ranker"), 2) << "not begun anew";
