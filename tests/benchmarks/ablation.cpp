@@ -19,6 +19,7 @@
 #include "ranking/text_space.h"
 #include "ranking/unseen.h"
 #include "storage/db.h"
+#include "tests/benchmarks/shop.h"
 
 namespace {
 
@@ -224,11 +225,20 @@ int main(int argc, char** argv) {
   std::filesystem::path encoders;
   std::size_t seeds = 3;
   std::vector<std::string> only;
+  std::size_t generate = 0;
+  std::size_t epochs_max = TrainOptions().epochs_max;
   app.add_option("--data", directory, "Data directory that import filled")->required();
   app.add_option("--encoders", encoders, "Folder in which trained encoders are kept")->required();
   app.add_option("--seeds", seeds, "Seeds from 1")->capture_default_str();
   app.add_option("--only", only, "Names of the variants to measure; all when left out");
+  app.add_option(
+      "--generate", generate,
+      "Fill the data directory with a generated shop of this many users, 20 for an item");
+  app.add_option("--epochs-max", epochs_max, "As of fovea train")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
+  if (generate > 0) {
+    benchmarks::generate(directory, {.users = generate, .items = generate / 20, .seed = 1});
+  }
   std::filesystem::create_directories(encoders);
   const Data data(directory);
 
@@ -240,6 +250,7 @@ int main(int argc, char** argv) {
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
       TrainOptions options;
       options.seed = seed;
+      options.epochs_max = epochs_max;
       variant.change(options);
       measure(data, encoders, options, row, without_ranker);
     }

@@ -1,5 +1,6 @@
 #include "tests/benchmarks/shop.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <memory>
 #include <span>
@@ -21,7 +22,7 @@ struct Shop {
     std::string name = (std::filesystem::temp_directory_path() / "fovea_bench_XXXXXX").string();
     if (!mkdtemp(name.data())) throw std::runtime_error("no temporary directory");
     directory = name;
-    fill();
+    users = generate(directory, kShop);
     engine::LearnOptions options;
     options.train.epochs_max = 2;
     options.train.ranker_epochs_max = 1;
@@ -30,25 +31,6 @@ struct Shop {
   ~Shop() { std::filesystem::remove_all(directory); }
   Shop(const Shop&) = delete;
   Shop& operator=(const Shop&) = delete;
-
-  void fill() {
-    const auto engine = engine::Engine::open(directory);
-    engine->put_items(engine::synthetic_items(kShop));
-    engine->declare_action("view", 1);
-    engine->declare_action("purchase", 1);
-    std::vector<engine::Event> batch;
-    engine::synthetic_events(kShop, [&](std::span<const engine::Event> events) {
-      if (events.empty()) return;
-      users.push_back(events.front().user_id);
-      for (const engine::Event& event : events) {
-        batch.push_back(event);
-        if (batch.size() == engine::kEventsPerRecordMax) {
-          engine->record(std::exchange(batch, {}));
-        }
-      }
-    });
-    engine->record(batch);
-  }
 };
 
 const Shop& shop() {
@@ -57,6 +39,32 @@ const Shop& shop() {
 }
 
 }  // namespace
+
+std::vector<std::string> generate(const std::filesystem::path& directory,
+                                  const engine::SyntheticOptions& options) {
+  const auto engine = engine::Engine::open(directory);
+  const std::vector<engine::Item> items = engine::synthetic_items(options);
+  for (std::size_t begin = 0; begin < items.size(); begin += engine::kItemsPerPutMax) {
+    engine->put_items(
+        std::span(items).subspan(begin, std::min(engine::kItemsPerPutMax, items.size() - begin)));
+  }
+  engine->declare_action("view", 1);
+  engine->declare_action("purchase", 1);
+  std::vector<std::string> users;
+  std::vector<engine::Event> batch;
+  engine::synthetic_events(options, [&](std::span<const engine::Event> events) {
+    if (events.empty()) return;
+    users.push_back(events.front().user_id);
+    for (const engine::Event& event : events) {
+      batch.push_back(event);
+      if (batch.size() == engine::kEventsPerRecordMax) {
+        engine->record(std::exchange(batch, {}));
+      }
+    }
+  });
+  engine->record(batch);
+  return users;
+}
 
 const std::filesystem::path& shop_directory() { return shop().directory; }
 
