@@ -5,6 +5,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "ranking/carry_over.h"
 #include "ranking/ease.h"
 #include "ranking/encoder.h"
 #include "ranking/encoder_trainer.h"
@@ -52,6 +53,12 @@ TrainResult train(const TrainData& data, const std::optional<TrainFrom>& from,
       solve_ease(data.interactions, data.items, data.action_weights, ease_options, options.threads);
   EncoderFit encoder = train_encoder(data, data.interactions, data.validation, early.epochs,
                                      from_encoder, options, "encoder", watch);
+  if (refit) {
+    const Context context{options.threads};
+    carry_over(all_item_vectors(context, early.weights, data.whitened),
+               all_item_vectors(context, encoder.weights, data.whitened),
+               log_popularity(unseen.sequences, data), ranker.weights);
+  }
   TrainResult result{.model = Model(std::make_shared<EncoderWeights>(std::move(encoder.weights)),
                                     std::make_shared<RankerWeights>(std::move(ranker.weights)),
                                     std::move(transitions), std::move(ease)),

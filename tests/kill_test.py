@@ -48,8 +48,8 @@ class Writer:
                     self.complaint = f"{new} of {len(self.unanswered)} events of {self.user} were new"
                 self.acknowledged += [event.event_id for event in self.unanswered]
                 self.unanswered = []
-        except (TException, OSError):
-            pass  # the kill
+        except (TException, OSError, AttributeError):
+            pass  # the kill; Thrift's TSocket reads on from the socket that it gave up at a reset
 
     def check(self, client):
         def recorded():

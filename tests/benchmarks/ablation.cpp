@@ -13,6 +13,7 @@
 
 #include "engine/dataset.h"
 #include "engine/split.h"
+#include "ranking/carry_over.h"
 #include "ranking/ease.h"
 #include "ranking/encoder_trainer.h"
 #include "ranking/ranker_trainer.h"
@@ -29,6 +30,8 @@ using ranking::TrainOptions;
 struct Variant {
   const char* name;
   std::function<void(TrainOptions&)> change;
+  bool carries_over = true;  // the ranker, to the encoder that serves (ranking/carry_over)
+  bool continues = false;    // the second encoder training, from the weights of the first
 };
 
 const std::vector<Variant> kVariants = {
@@ -40,9 +43,11 @@ const std::vector<Variant> kVariants = {
     {"without vector cosines", [](TrainOptions& o) { o.vector_features = false; }},
     {"without popularity", [](TrainOptions& o) { o.popularity_features = false; }},
     {"without target attention", [](TrainOptions& o) { o.target_attention = false; }},
+    {"attention not carried over", [](TrainOptions&) {}, false},
     {"attention without products", [](TrainOptions& o) { o.attention_products = false; }},
     {"no items as if fresh", [](TrainOptions& o) { o.ranker_fresh = 0; }},
     // These train encoders of their own.
+    {"second encoder continues", [](TrainOptions&) {}, false, true},
     {"no item dropout", [](TrainOptions& o) { o.item_dropout = 0; }},
     {"gates", [](TrainOptions& o) { o.gates = true; }},
     {"relative bias", [](TrainOptions& o) { o.relative_bias = true; }},
@@ -100,14 +105,14 @@ struct Data {
 ranking::EncoderWeights encoder(const std::filesystem::path& file, const Data& data,
                                 const ranking::Interactions& sequences,
                                 std::span<const ranking::HeldOut> validation,
-                                const TrainOptions& options) {
+                                const ranking::EncoderWeights* from, const TrainOptions& options) {
   if (std::filesystem::exists(file)) {
     return ranking::EncoderWeights::load(ranking::Weights::load(file));
   }
   double seconds = 0;
   std::size_t epochs = 0;
   const ranking::EncoderFit fit =
-      train_encoder(data.train, sequences, validation, 0, nullptr, options, "encoder",
+      train_encoder(data.train, sequences, validation, 0, from, options, "encoder",
                     {[&](const ranking::TrainProgress& progress) {
                        seconds += progress.seconds;
                        ++epochs;
@@ -161,8 +166,8 @@ struct Row {
 
 /// Trains and measures one variant with one seed. `retrieval` gets what the same encoder gives
 /// without a ranker.
-void measure(const Data& data, const std::filesystem::path& encoders, const TrainOptions& options,
-             Row& row, Row& retrieval) {
+void measure(const Data& data, const std::filesystem::path& encoders, const Variant& variant,
+             const TrainOptions& options, Row& row, Row& retrieval) {
   const auto file = [&](const char* part, std::size_t examples) {
     return encoders / fmt::format("seed{}-examples{}-itemdropout{}{}{}-{}.safetensors",
                                   options.seed, examples, options.item_dropout,
@@ -173,8 +178,14 @@ void measure(const Data& data, const std::filesystem::path& encoders, const Trai
   const ranking::Unseen unseen =
       hold_out_newest(train, std::numeric_limits<std::int64_t>::min(), options);
   const auto early = encoder(file("early", options.ranker_examples), data, unseen.sequences,
-                             unseen.questions, options);
-  const auto whole = encoder(file("whole", 0), data, train.interactions, train.validation, options);
+                             unseen.questions, nullptr, options);
+  TrainOptions second = options;
+  if (variant.continues) second.epochs_min = 0;
+  const auto whole =
+      variant.continues
+          ? encoder(file("continued", options.ranker_examples), data, train.interactions,
+                    train.validation, &early, second)
+          : encoder(file("whole", 0), data, train.interactions, train.validation, nullptr, options);
 
   const auto start = std::chrono::steady_clock::now();
   const ranking::EaseOptions ease_options{.items_max = options.ease_items_max};
@@ -208,7 +219,14 @@ void measure(const Data& data, const std::filesystem::path& encoders, const Trai
         quality(ranked_places(train, base, ranker, cold, kRetrieved, options)).hr_10);
     to.seconds.values.push_back(seconds);
   };
-  add(fit.weights, row);
+  ranking::RankerWeights ranker = fit.weights;
+  if (variant.carries_over) {
+    const ranking::Context context{options.threads};
+    carry_over(all_item_vectors(context, early, train.whitened),
+               all_item_vectors(context, whole, train.whitened),
+               log_popularity(unseen.sequences, train), ranker);
+  }
+  add(ranker, row);
   ranking::RankerWeights alone(fit.weights.shape);
   alone.linear[ranking::kRetrieval] = 1;
   add(alone, retrieval);
@@ -252,7 +270,7 @@ int main(int argc, char** argv) {
       options.seed = seed;
       options.epochs_max = epochs_max;
       variant.change(options);
-      measure(data, encoders, options, row, without_ranker);
+      measure(data, encoders, variant, options, row, without_ranker);
     }
     if (rows.empty()) {
       without_ranker.name = "retrieval alone";
