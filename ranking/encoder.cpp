@@ -2,7 +2,6 @@
 #include "ranking/encoder.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 #include "ranking/ops.h"
@@ -37,42 +36,23 @@ std::uint64_t site_seed(const EncoderTape& tape, std::size_t block, Site site) {
   return tape.seed * 64 + block * kSites + site;
 }
 
-// Makes room without touching what is large enough already: a tape is reused from batch to batch.
-void shape_as(Tensor& tensor, std::size_t rows, std::size_t columns) {
-  if (tensor.shape().size() != 2 || tensor.shape()[0] != rows || tensor.shape()[1] != columns) {
-    tensor = Tensor({rows, columns});
-  }
-}
+// Which rows of the tables each behaviour reads, of a batch of `sequences`.
+struct Lookups {
+  std::vector<std::uint32_t> positions, actions, gaps;  // [T]
 
-// Calls visit(at, pair, head, newer, age) for each pair of behaviours that attention sees: `at` in
-// the layout of ops::causal_attention's probabilities, `pair` in EncoderTape::pair_gaps, `newer`
-// the token that attends, `age` how many behaviours before it the other one stands.
-template <typename Visit>
-void for_each_pair(const EncoderBatch& batch, std::size_t heads, const Visit& visit) {
-  std::size_t pairs = 0;  // of the sequences before
-  for (std::size_t s = 0; s < batch.sequences(); ++s) {
-    const std::size_t n = batch.offsets[s + 1] - batch.offsets[s];
-    for (std::size_t h = 0; h < heads; ++h) {
-      for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t j = 0; j <= i; ++j) {
-          visit(heads * pairs + (h * n + i) * n + j, pairs + i * n + j, h, batch.offsets[s] + i,
-                i - j);
-        }
+  explicit Lookups(const EncoderBatch& batch)
+      : actions(batch.actions.begin(), batch.actions.end()),
+        gaps(batch.gaps.begin(), batch.gaps.end()) {
+    positions.reserve(batch.tokens());
+    for (std::size_t s = 0; s < batch.sequences(); ++s) {
+      for (std::uint32_t i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i) {
+        positions.push_back(i - batch.offsets[s]);
       }
     }
-    pairs += n * n;
   }
-}
+};
 
 }  // namespace
-
-std::uint8_t gap_bucket(std::int64_t earlier_ms, std::int64_t later_ms) {
-  const auto seconds =
-      static_cast<std::uint64_t>(std::max<std::int64_t>(later_ms - earlier_ms, 0)) / 1000;
-  const int bucket = std::bit_width(seconds + 1) - 1;
-  return static_cast<std::uint8_t>(
-      std::min<std::size_t>(static_cast<std::size_t>(bucket), EncoderWeights::kGapBuckets - 1));
-}
 
 void EncoderBatch::add(std::span<const Behaviour> behaviours, std::span<const std::uint32_t> rows) {
   for (std::size_t i = 0; i < behaviours.size(); ++i) {
@@ -90,51 +70,44 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   const std::size_t d = weights.shape.width;
   tape.dropout = dropout;
   tape.seed = seed;
-  shape_as(tape.embedded, t, d);
-  const float item_scale = std::sqrt(static_cast<float>(d));
-  for (std::size_t s = 0; s < batch.sequences(); ++s) {
-    for (std::size_t i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i) {
-      const float* item = item_vectors + static_cast<std::size_t>(batch.items[i]) * d;
-      const float* position = weights.positions.row(i - batch.offsets[s]);
-      const float* action = weights.actions.row(batch.actions[i]);
-      const float* gap = weights.gaps.row(batch.gaps[i]);
-      float* out = tape.embedded.row(i);
-      for (std::size_t c = 0; c < d; ++c) {
-        out[c] = item_scale * item[c] + position[c] + action[c] + gap[c];
-      }
-    }
-  }
-  shape_as(tape.mean_in, t, 1);
-  shape_as(tape.rstd_in, t, 1);
-  shape_as(tape.blocks[0].input, t, d);
+  const Lookups lookups(batch);
+  tape.lists = {};
+  tape.sequences = tape.lists.add_sequences(batch.offsets);
+  const auto item = tape.lists.add(batch.items);
+  const auto position = tape.lists.add(lookups.positions);
+  const auto action = tape.lists.add(lookups.actions);
+  const auto gap = tape.lists.add(lookups.gaps);
+  tape.lists.place(context);
+  const ops::Sequences sequences = tape.lists.at(tape.sequences);
+  shape_as(context, tape.embedded, {t, d});
+  ops::embed(
+      context, t, d, std::sqrt(static_cast<float>(d)),
+      {item_vectors, weights.positions.data(), weights.actions.data(), weights.gaps.data(),
+       tape.lists.at(item), tape.lists.at(position), tape.lists.at(action), tape.lists.at(gap)},
+      tape.embedded.data());
+  shape_as(context, tape.mean_in, {t, 1});
+  shape_as(context, tape.rstd_in, {t, 1});
+  shape_as(context, tape.blocks[0].input, {t, d});
   ops::layer_norm(context, t, d, tape.embedded.data(), weights.norm_in_gain.data(),
                   weights.norm_in_bias.data(), tape.blocks[0].input.data(), tape.mean_in.data(),
                   tape.rstd_in.data());
   ops::dropout(context, t * d, dropout, site_seed(tape, 0, kInput), tape.blocks[0].input.data());
 
-  std::size_t pairs = 0;  // behaviour pairs over all sequences
-  for (std::size_t s = 0; s < batch.sequences(); ++s) {
-    const std::size_t n = batch.offsets[s + 1] - batch.offsets[s];
-    pairs += n * n;
-  }
   if (weights.shape.relative_bias) {
-    tape.pair_gaps.assign(pairs, 0);
-    for_each_pair(
-        batch, 1,
-        [&](std::size_t, std::size_t pair, std::size_t, std::size_t newer, std::size_t age) {
-          tape.pair_gaps[pair] = gap_bucket(batch.times_ms[newer - age], batch.times_ms[newer]);
-        });
+    const Placed<std::int64_t> times(context, batch.times_ms);
+    tape.pair_gaps = Array<std::uint8_t>(context, sequences.pairs);
+    ops::pair_gaps(context, sequences, times.data(), tape.pair_gaps.data());
   }
   Tensor bias;
-  Tensor branch({t, d});
+  Tensor branch(context, {t, d});
   // y = x + branch, or x + gate * branch.
   const auto add_branch = [&](const Tensor& x, const Tensor& w, const Tensor& w_bias, Tensor& gate,
                               Tensor& kept, Tensor& y) {
     if (!weights.shape.gates) {
-      for (std::size_t i = 0; i < t * d; ++i) y[i] = x[i] + branch[i];
+      ops::add(context, t * d, x.data(), branch.data(), y.data());
       return;
     }
-    shape_as(gate, t, d);
+    shape_as(context, gate, {t, d});
     linear(context, t, w, x.data(), gate.data());
     ops::add_bias(context, t, d, w_bias.data(), gate.data());
     ops::gated_residual(context, t * d, x.data(), branch.data(), gate.data(), y.data());
@@ -143,27 +116,26 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   for (std::size_t k = 0; k < EncoderWeights::kBlocks; ++k) {
     const EncoderWeights::Block& w = weights.blocks[k];
     EncoderTape::Block& b = tape.blocks[k];
-    for (Tensor* x : {&b.normal1, &b.attended, &b.middle, &b.normal2}) shape_as(*x, t, d);
-    for (Tensor* x : {&b.mean1, &b.rstd1, &b.mean2, &b.rstd2}) shape_as(*x, t, 1);
-    shape_as(b.qkv, t, 3 * d);
-    shape_as(b.expanded, t, 4 * d);
-    shape_as(b.probabilities, weights.shape.heads, pairs);
+    for (Tensor* x : {&b.normal1, &b.attended, &b.middle, &b.normal2})
+      shape_as(context, *x, {t, d});
+    for (Tensor* x : {&b.mean1, &b.rstd1, &b.mean2, &b.rstd2}) shape_as(context, *x, {t, 1});
+    shape_as(context, b.qkv, {t, 3 * d});
+    shape_as(context, b.expanded, {t, 4 * d});
+    shape_as(context, b.probabilities, {weights.shape.heads, sequences.pairs});
 
     ops::layer_norm(context, t, d, b.input.data(), w.norm1_gain.data(), w.norm1_bias.data(),
                     b.normal1.data(), b.mean1.data(), b.rstd1.data());
     linear(context, t, w.qkv, b.normal1.data(), b.qkv.data());
     ops::add_bias(context, t, 3 * d, w.qkv_bias.data(), b.qkv.data());
     if (weights.shape.relative_bias) {
-      shape_as(bias, weights.shape.heads, pairs);
-      for_each_pair(
-          batch, weights.shape.heads,
-          [&](std::size_t at, std::size_t pair, std::size_t head, std::size_t, std::size_t age) {
-            bias[at] = w.age_bias.row(head)[age] + w.gap_bias.row(head)[tape.pair_gaps[pair]];
-          });
+      shape_as(context, bias, {weights.shape.heads, sequences.pairs});
+      ops::relative_bias(context, sequences, weights.shape.heads, weights.shape.behaviours_max,
+                         w.age_bias.data(), kGapBuckets, w.gap_bias.data(), tape.pair_gaps.data(),
+                         bias.data());
     }
-    ops::causal_attention(context, batch.sequences(), batch.offsets.data(), weights.shape.heads, d,
-                          b.qkv.data(), weights.shape.relative_bias ? bias.data() : nullptr,
-                          b.attended.data(), b.probabilities.data());
+    ops::causal_attention(context, sequences, weights.shape.heads, d, b.qkv.data(),
+                          weights.shape.relative_bias ? bias.data() : nullptr, b.attended.data(),
+                          b.probabilities.data());
     linear(context, t, w.out, b.attended.data(), branch.data());
     ops::add_bias(context, t, d, w.out_bias.data(), branch.data());
     ops::dropout(context, t * d, dropout, site_seed(tape, k, kAttention), branch.data());
@@ -178,12 +150,12 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
     ops::add_bias(context, t, d, w.contract_bias.data(), branch.data());
     ops::dropout(context, t * d, dropout, site_seed(tape, k, kFeedForward), branch.data());
     Tensor& out = k + 1 < EncoderWeights::kBlocks ? tape.blocks[k + 1].input : tape.last;
-    shape_as(out, t, d);
+    shape_as(context, out, {t, d});
     add_branch(b.middle, w.gate2, w.gate2_bias, b.gate2, b.branch2, out);
   }
-  shape_as(tape.mean_out, t, 1);
-  shape_as(tape.rstd_out, t, 1);
-  shape_as(tape.states, t, d);
+  shape_as(context, tape.mean_out, {t, 1});
+  shape_as(context, tape.rstd_out, {t, 1});
+  shape_as(context, tape.states, {t, d});
   ops::layer_norm(context, t, d, tape.last.data(), weights.norm_out_gain.data(),
                   weights.norm_out_bias.data(), tape.states.data(), tape.mean_out.data(),
                   tape.rstd_out.data());
@@ -194,18 +166,21 @@ void encode_backward(const Context& context, const EncoderWeights& weights,
                      EncoderWeights& gradient, float* ditem_vectors) {
   const std::size_t t = batch.tokens();
   const std::size_t d = weights.shape.width;
-  Tensor dx({t, d});  // gradient of the residual stream, walked from the end to the start
+  const ops::Sequences sequences = tape.lists.at(tape.sequences);
+  Tensor dx(context, {t, d});  // gradient of the residual stream, walked from the end to the start
   ops::layer_norm_backward(context, t, d, tape.last.data(), weights.norm_out_gain.data(),
                            tape.mean_out.data(), tape.rstd_out.data(), dstates, dx.data(),
                            gradient.norm_out_gain.data(), gradient.norm_out_bias.data());
-  Tensor dbranch({t, d});
-  Tensor dnormal({t, d});
-  Tensor dexpanded({t, 4 * d});
-  Tensor dqkv({t, 3 * d});
+  Tensor dbranch(context, {t, d});
+  Tensor dnormal(context, {t, d});
+  Tensor dexpanded(context, {t, 4 * d});
+  Tensor dqkv(context, {t, 3 * d});
   Tensor dbias;
-  if (weights.shape.relative_bias) dbias = Tensor(tape.blocks[0].probabilities.shape());
+  if (weights.shape.relative_bias) {
+    dbias = Tensor(context, tape.blocks[0].probabilities.shape());
+  }
   Tensor dgate;
-  if (weights.shape.gates) dgate = Tensor({t, d});
+  if (weights.shape.gates) dgate = Tensor(context, {t, d});
   // dbranch from dx; what a gate read is added to dx.
   const auto branch_backward = [&](const Tensor& x, const Tensor& w, const Tensor& gate,
                                    const Tensor& branch, Tensor& dw, Tensor& dw_bias) {
@@ -241,17 +216,13 @@ void encode_backward(const Context& context, const EncoderWeights& weights,
     ops::dropout(context, t * d, tape.dropout, site_seed(tape, k, kAttention), dbranch.data());
     ops::add_bias_backward(context, t, d, dbranch.data(), g.out_bias.data());
     linear_backward(context, t, w.out, b.attended.data(), dbranch.data(), g.out, dnormal.data(), 0);
-    ops::causal_attention_backward(context, batch.sequences(), batch.offsets.data(),
-                                   weights.shape.heads, d, b.qkv.data(), b.probabilities.data(),
-                                   dnormal.data(), dqkv.data(),
+    ops::causal_attention_backward(context, sequences, weights.shape.heads, d, b.qkv.data(),
+                                   b.probabilities.data(), dnormal.data(), dqkv.data(),
                                    weights.shape.relative_bias ? dbias.data() : nullptr);
     if (weights.shape.relative_bias) {
-      for_each_pair(
-          batch, weights.shape.heads,
-          [&](std::size_t at, std::size_t pair, std::size_t head, std::size_t, std::size_t age) {
-            g.age_bias.row(head)[age] += dbias[at];
-            g.gap_bias.row(head)[tape.pair_gaps[pair]] += dbias[at];
-          });
+      ops::relative_bias_backward(context, sequences, weights.shape.heads,
+                                  weights.shape.behaviours_max, g.age_bias.data(), kGapBuckets,
+                                  g.gap_bias.data(), tape.pair_gaps.data(), dbias.data());
     }
     ops::add_bias_backward(context, t, 3 * d, dqkv.data(), g.qkv_bias.data());
     linear_backward(context, t, w.qkv, b.normal1.data(), dqkv.data(), g.qkv, dnormal.data(), 0);
@@ -260,54 +231,44 @@ void encode_backward(const Context& context, const EncoderWeights& weights,
                              g.norm1_bias.data());
   }
   ops::dropout(context, t * d, tape.dropout, site_seed(tape, 0, kInput), dx.data());
-  Tensor dembedded({t, d});
+  Tensor dembedded(context, {t, d});
   ops::layer_norm_backward(context, t, d, tape.embedded.data(), weights.norm_in_gain.data(),
                            tape.mean_in.data(), tape.rstd_in.data(), dx.data(), dembedded.data(),
                            gradient.norm_in_gain.data(), gradient.norm_in_bias.data());
-  const float item_scale = std::sqrt(static_cast<float>(d));
-  for (std::size_t s = 0; s < batch.sequences(); ++s) {
-    for (std::size_t i = batch.offsets[s]; i < batch.offsets[s + 1]; ++i) {
-      const float* from = dembedded.row(i);
-      float* item = ditem_vectors + static_cast<std::size_t>(batch.items[i]) * d;
-      float* position = gradient.positions.row(i - batch.offsets[s]);
-      float* action = gradient.actions.row(batch.actions[i]);
-      float* gap = gradient.gaps.row(batch.gaps[i]);
-      for (std::size_t c = 0; c < d; ++c) {
-        item[c] += item_scale * from[c];
-        position[c] += from[c];
-        action[c] += from[c];
-        gap[c] += from[c];
-      }
-    }
-  }
+  const Lookups lookups(batch);
+  IndexLists lists;
+  const auto by_item = lists.add_segments(batch.items);
+  const auto by_position = lists.add_segments(lookups.positions);
+  const auto by_action = lists.add_segments(lookups.actions);
+  const auto by_gap = lists.add_segments(lookups.gaps);
+  lists.place(context);
+  ops::add_segments(context, lists.at(by_item), d, std::sqrt(static_cast<float>(d)), nullptr,
+                    dembedded.data(), ditem_vectors);
+  ops::add_segments(context, lists.at(by_position), d, 1, nullptr, dembedded.data(),
+                    gradient.positions.data());
+  ops::add_segments(context, lists.at(by_action), d, 1, nullptr, dembedded.data(),
+                    gradient.actions.data());
+  ops::add_segments(context, lists.at(by_gap), d, 1, nullptr, dembedded.data(),
+                    gradient.gaps.data());
 }
 
-void item_tower(const Context& context, const EncoderWeights& weights,
-                std::span<const std::uint32_t> rows, const float* mask, const float* whitened,
-                float* out) {
+void item_tower(const Context& context, const EncoderWeights& weights, std::size_t n,
+                const std::uint32_t* rows, const float* mask, const float* whitened, float* out) {
   const std::size_t d = weights.shape.width;
   const std::size_t z = weights.shape.whitened_width;
-  ops::gemm(context, Transpose::kNo, Transpose::kYes, rows.size(), d, z, 1, whitened, z,
-            weights.text.data(), z, 0, out, d);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (mask[i] == 0) continue;
-    const float* learned = weights.items.row(rows[i]);
-    for (std::size_t c = 0; c < d; ++c) out[i * d + c] += mask[i] * learned[c];
-  }
+  ops::gemm(context, Transpose::kNo, Transpose::kYes, n, d, z, 1, whitened, z, weights.text.data(),
+            z, 0, out, d);
+  ops::add_rows(context, n, d, mask, 1, rows, weights.items.data(), out);
 }
 
-void item_tower_backward(const Context& context, const EncoderWeights& weights,
-                         std::span<const std::uint32_t> rows, const float* mask,
-                         const float* whitened, const float* dvectors, EncoderWeights& gradient) {
+void item_tower_backward(const Context& context, const EncoderWeights& weights, std::size_t n,
+                         const std::uint32_t* rows, const float* mask, const float* whitened,
+                         const float* dvectors, EncoderWeights& gradient) {
   const std::size_t d = weights.shape.width;
   const std::size_t z = weights.shape.whitened_width;
-  ops::gemm(context, Transpose::kYes, Transpose::kNo, d, z, rows.size(), 1, dvectors, d, whitened,
-            z, 1, gradient.text.data(), z);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (mask[i] == 0) continue;
-    float* learned = gradient.items.row(rows[i]);
-    for (std::size_t c = 0; c < d; ++c) learned[c] += mask[i] * dvectors[i * d + c];
-  }
+  ops::gemm(context, Transpose::kYes, Transpose::kNo, d, z, n, 1, dvectors, d, whitened, z, 1,
+            gradient.text.data(), z);
+  ops::add_to_rows(context, n, d, mask, rows, dvectors, gradient.items.data());
 }
 
 }  // namespace fovea::ranking

@@ -8,7 +8,8 @@
 // Legend: T behaviours of all sequences one after another, S sequences, L longest, D channels, H
 // heads, V items, Z whitened text channels. Ragged: no padding is stored or computed. Item vectors
 // come in as an array, so that training (all of them, from this batch's weights) and serving (the
-// few that matter) share the code.
+// few that matter) share the code. Weights, tapes and arrays lie in the memory of the context that
+// they are used with; batches are the host's.
 #pragma once
 
 #include <array>
@@ -18,7 +19,10 @@
 #include <utility>
 #include <vector>
 
+#include "ranking/array.h"
 #include "ranking/context.h"
+#include "ranking/gap_bucket.h"
+#include "ranking/index_lists.h"
 #include "ranking/interactions.h"
 #include "ranking/tensor.h"
 #include "ranking/weights.h"
@@ -43,7 +47,6 @@ struct EncoderShape {
 /// Everything that is learned of the encoder; also the shape of its gradient and of Adam's moments.
 struct EncoderWeights {
   static constexpr std::size_t kBlocks = 2;
-  static constexpr std::size_t kGapBuckets = 40;  // log2(1 + seconds) up to 34,000 years
 
   struct Block {
     Tensor norm1_gain, norm1_bias;   // [D]
@@ -78,8 +81,12 @@ struct EncoderWeights {
   std::vector<std::pair<std::string, Tensor*>> tensors();
   std::vector<std::pair<std::string, const Tensor*>> tensors() const;
 
-  /// Not learned: m_i in serving, 1 for an item that some training behaviour touches. [V]
+  /// Not learned: m_i in serving, 1 for an item that some training behaviour touches. [V], the
+  /// host's.
   std::vector<float> learned;
+
+  /// The same in the context's memory.
+  EncoderWeights to(const Context& context) const;
 
   void save(Weights& weights) const;  ///< Arrays "encoder.*".
   static EncoderWeights load(const Weights& weights);
@@ -101,8 +108,6 @@ struct EncoderBatch {
   void add(std::span<const Behaviour> behaviours, std::span<const std::uint32_t> rows);
 };
 
-std::uint8_t gap_bucket(std::int64_t earlier_ms, std::int64_t later_ms);
-
 /// What forward leaves behind for backward.
 struct EncoderTape {
   struct Block {
@@ -112,7 +117,9 @@ struct EncoderTape {
   };
   Tensor embedded, mean_in, rstd_in;
   std::array<Block, EncoderWeights::kBlocks> blocks;
-  std::vector<std::uint8_t> pair_gaps;  // with relative_bias: a block [n, n] for each sequence
+  IndexLists lists;  // what the batch looks up: `sequences` and
+  IndexLists::SequenceLists sequences = {};
+  Array<std::uint8_t> pair_gaps;  // with relative_bias: a block [n, n] for each sequence
   Tensor last, mean_out, rstd_out;
   Tensor states;  // [T, D], the result: a user state after every behaviour
   float dropout = 0;
@@ -129,13 +136,12 @@ void encode_backward(const Context& context, const EncoderWeights& weights,
                      const EncoderBatch& batch, const EncoderTape& tape, const float* dstates,
                      EncoderWeights& gradient, float* ditem_vectors);
 
-/// e [n, D] = mask_i E_row(i) + W z_i for `rows` [n]; mask [n], whitened [n, Z].
-void item_tower(const Context& context, const EncoderWeights& weights,
-                std::span<const std::uint32_t> rows, const float* mask, const float* whitened,
-                float* out);
-/// Adds to gradient.items and gradient.text.
-void item_tower_backward(const Context& context, const EncoderWeights& weights,
-                         std::span<const std::uint32_t> rows, const float* mask,
-                         const float* whitened, const float* dvectors, EncoderWeights& gradient);
+/// e [n, D] = mask_i E_row(i) + W z_i for `rows` [n], null: 0 .. n - 1; mask [n], whitened [n, Z].
+void item_tower(const Context& context, const EncoderWeights& weights, std::size_t n,
+                const std::uint32_t* rows, const float* mask, const float* whitened, float* out);
+/// Adds to gradient.items and gradient.text; no row comes twice.
+void item_tower_backward(const Context& context, const EncoderWeights& weights, std::size_t n,
+                         const std::uint32_t* rows, const float* mask, const float* whitened,
+                         const float* dvectors, EncoderWeights& gradient);
 
 }  // namespace fovea::ranking

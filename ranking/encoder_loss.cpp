@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
-#include <numeric>
 
 #include "ranking/ops.h"
 
@@ -13,96 +11,90 @@ namespace {
 
 using ops::Transpose;
 
-constexpr std::size_t kTileFloats = std::size_t{1} << 21;
-constexpr std::size_t kTileRowsMax = 512;
-
-// Tokens that have a target, and their states one after another.
+// Tokens that have a target, and what it is.
 struct Questions {
   std::vector<std::uint32_t> tokens;  // [n]
   std::vector<std::uint32_t> wanted;  // [n]
-  std::vector<float> states;          // [n, D]
+
+  explicit Questions(std::span<const std::uint32_t> targets) {
+    for (std::uint32_t t = 0; t < targets.size(); ++t) {
+      if (targets[t] == kNoTarget) continue;
+      tokens.push_back(t);
+      wanted.push_back(targets[t]);
+    }
+  }
 };
 
-Questions find_questions(std::span<const std::uint32_t> targets, const Tensor& states) {
-  const std::size_t d = states.columns();
-  Questions questions;
-  for (std::uint32_t t = 0; t < targets.size(); ++t) {
-    if (targets[t] == kNoTarget) continue;
-    questions.tokens.push_back(t);
-    questions.wanted.push_back(targets[t]);
-    questions.states.insert(questions.states.end(), states.row(t), states.row(t) + d);
-  }
-  return questions;
-}
-
 // Gradients of the questions' states [n, D] as those of all tokens' [T, D].
-std::vector<float> spread(const Questions& questions, std::span<const float> from,
-                          std::size_t tokens, std::size_t d) {
-  std::vector<float> to(tokens * d);
-  for (std::size_t i = 0; i < questions.tokens.size(); ++i) {
-    std::copy_n(from.data() + i * d, d, to.data() + questions.tokens[i] * d);
-  }
+Tensor spread(const Context& context, std::size_t tokens, std::size_t questions,
+              const std::uint32_t* token_of, const Tensor& from) {
+  Tensor to(context, {tokens, from.columns()});
+  ops::copy_rows(context, questions, from.columns(), nullptr, from.data(), token_of, to.data());
   return to;
 }
 
 }  // namespace
 
-std::size_t logit_rows(std::size_t items) {
-  return std::clamp<std::size_t>(kTileFloats / std::max<std::size_t>(items, 1), 16, kTileRowsMax);
+std::size_t logit_rows(const Context& context, std::size_t items) {
+  const Context::Tile tile = context.tile();
+  return std::clamp<std::size_t>(tile.floats / std::max<std::size_t>(items, 1), 16, tile.rows_max);
 }
 
-double encoder_loss(const Context& context, const EncoderWeights& weights,
-                    std::span<const float> mask, std::span<const float> whitened,
-                    const EncoderBatch& batch, std::span<const std::uint32_t> targets,
-                    float dropout, std::uint64_t seed, EncoderTape& tape,
-                    EncoderWeights& gradient) {
+double encoder_loss(const Context& context, const EncoderWeights& weights, const float* mask,
+                    const float* whitened, const EncoderBatch& batch,
+                    std::span<const std::uint32_t> targets, float dropout, std::uint64_t seed,
+                    EncoderTape& tape, EncoderWeights& gradient) {
   const std::size_t d = weights.shape.width;
   const std::size_t items = weights.shape.items;
-  std::vector<std::uint32_t> rows(items);
-  std::iota(rows.begin(), rows.end(), 0U);
-  std::vector<float> vectors(items * d);
-  item_tower(context, weights, rows, mask.data(), whitened.data(), vectors.data());
+  Tensor vectors(context, {items, d});
+  item_tower(context, weights, items, nullptr, mask, whitened, vectors.data());
   encode(context, weights, vectors.data(), batch, dropout, seed, tape);
-  const Questions questions = find_questions(targets, tape.states);
+  const Questions questions(targets);
   const std::size_t count = questions.wanted.size();
   if (count == 0) return 0;
+  IndexLists lists;
+  const auto tokens = lists.add(questions.tokens);
+  const auto wanted = lists.add(questions.wanted);
+  lists.place(context);
+  Tensor states(context, {count, d});
+  ops::copy_rows(context, count, d, lists.at(tokens), tape.states.data(), nullptr, states.data());
 
-  std::vector<float> dstates(count * d);
-  std::vector<float> dvectors(vectors.size());
-  const std::size_t tile = logit_rows(items);
-  std::vector<float> logits(std::min(tile, count) * items);
+  Tensor dstates(context, {count, d});
+  Tensor dvectors(context, {items, d});
+  const std::size_t tile = logit_rows(context, items);
+  Tensor logits(context, {std::min(tile, count), items});
+  Array<double> loss(context, 1);
   const float scale = 1 / static_cast<float>(count);
-  double loss = 0;
   for (std::size_t begin = 0; begin < count; begin += tile) {
     const std::size_t n = std::min(tile, count - begin);
-    const float* h = questions.states.data() + begin * d;
+    const float* h = states.row(begin);
     ops::gemm(context, Transpose::kNo, Transpose::kYes, n, items, d, 1, h, d, vectors.data(), d, 0,
               logits.data(), items);
-    loss += ops::softmax_cross_entropy(context, n, items, logits.data(),
-                                       questions.wanted.data() + begin, scale);
+    ops::softmax_cross_entropy(context, n, items, logits.data(), lists.at(wanted) + begin, scale,
+                               loss.data());
     ops::gemm(context, Transpose::kNo, Transpose::kNo, n, d, items, 1, logits.data(), items,
-              vectors.data(), d, 0, dstates.data() + begin * d, d);
+              vectors.data(), d, 0, dstates.row(begin), d);
     ops::gemm(context, Transpose::kYes, Transpose::kNo, items, d, n, 1, logits.data(), items, h, d,
               1, dvectors.data(), d);
   }
-  encode_backward(context, weights, batch, tape,
-                  spread(questions, dstates, batch.tokens(), d).data(), gradient, dvectors.data());
-  item_tower_backward(context, weights, rows, mask.data(), whitened.data(), dvectors.data(),
-                      gradient);
-  return loss * scale;
+  const Tensor dtokens = spread(context, batch.tokens(), count, lists.at(tokens), dstates);
+  encode_backward(context, weights, batch, tape, dtokens.data(), gradient, dvectors.data());
+  item_tower_backward(context, weights, items, nullptr, mask, whitened, dvectors.data(), gradient);
+  return loss.read().front() * scale;
 }
 
 double sampled_encoder_loss(const Context& context, const EncoderWeights& weights,
-                            std::span<const float> mask, std::span<const float> whitened,
-                            const EncoderBatch& batch, std::span<const std::uint32_t> targets,
+                            const float* mask, const float* whitened, const EncoderBatch& batch,
+                            std::span<const std::uint32_t> targets,
                             std::span<const std::uint32_t> negatives, float dropout,
                             std::uint64_t seed, EncoderTape& tape, EncoderWeights& gradient,
                             std::vector<std::uint32_t>& rows) {
   const std::size_t d = weights.shape.width;
   const std::size_t z = weights.shape.whitened_width;
+  Questions questions(targets);
+  const std::size_t count = questions.wanted.size();
   rows.assign(batch.items.begin(), batch.items.end());
-  std::ranges::copy_if(targets, std::back_inserter(rows),
-                       [](std::uint32_t row) { return row != kNoTarget; });
+  rows.insert(rows.end(), questions.wanted.begin(), questions.wanted.end());
   rows.insert(rows.end(), negatives.begin(), negatives.end());
   std::ranges::sort(rows);
   rows.erase(std::ranges::unique(rows).begin(), rows.end());
@@ -112,72 +104,78 @@ double sampled_encoder_loss(const Context& context, const EncoderWeights& weight
   };
   EncoderBatch near = batch;
   std::ranges::transform(batch.items, near.items.begin(), position);
-  std::vector<float> near_mask(rows.size());
-  std::vector<float> near_whitened(rows.size() * z);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    near_mask[i] = mask[rows[i]];
-    std::copy_n(whitened.data() + rows[i] * z, z, near_whitened.data() + i * z);
-  }
-  std::vector<float> vectors(rows.size() * d);
-  item_tower(context, weights, rows, near_mask.data(), near_whitened.data(), vectors.data());
-  encode(context, weights, vectors.data(), near, dropout, seed, tape);
-  const Questions questions = find_questions(targets, tape.states);
-  const std::size_t count = questions.wanted.size();
-  if (count == 0) return 0;
-
+  std::ranges::transform(questions.wanted, questions.wanted.begin(), position);
+  std::vector<std::uint32_t> drawn_rows(negatives.size());
+  std::ranges::transform(negatives, drawn_rows.begin(), position);
+  IndexLists lists;
+  const auto near_rows = lists.add(rows);
+  const auto tokens = lists.add(questions.tokens);
+  const auto wanted = lists.add(questions.wanted);
+  const auto drawn_at = lists.add(drawn_rows);
+  const auto by_target = lists.add_segments(questions.wanted);
+  const auto by_drawn = lists.add_segments(drawn_rows);
+  // Of a tile's logits: the target's column, which is each row's first, and where those lie.
   const std::size_t k = negatives.size();
-  std::vector<float> drawn(k * d);
-  for (std::size_t j = 0; j < k; ++j) {
-    std::copy_n(vectors.data() + position(negatives[j]) * d, d, drawn.data() + j * d);
+  const std::size_t tile = logit_rows(context, k + 1);
+  std::vector<std::uint32_t> row_starts(std::min(tile, count));
+  for (std::size_t i = 0; i < row_starts.size(); ++i) {
+    row_starts[i] = static_cast<std::uint32_t>(i * (k + 1));
   }
-  std::vector<float> ddrawn(drawn.size());
-  std::vector<float> dstates(count * d);
-  std::vector<float> dvectors(vectors.size());
-  const std::size_t tile = logit_rows(k + 1);
-  std::vector<float> logits(std::min(tile, count) * (k + 1));  // the target first
-  const std::vector<std::uint32_t> first(std::min(tile, count), 0);
+  const auto target_cells = lists.add(row_starts);
+  const auto first = lists.add(std::vector<std::uint32_t>(row_starts.size(), 0));
+  lists.place(context);
+
+  Tensor near_mask(context, {rows.size(), 1});
+  Tensor near_whitened(context, {rows.size(), z});
+  ops::copy_rows(context, rows.size(), 1, lists.at(near_rows), mask, nullptr, near_mask.data());
+  ops::copy_rows(context, rows.size(), z, lists.at(near_rows), whitened, nullptr,
+                 near_whitened.data());
+  Tensor vectors(context, {rows.size(), d});
+  item_tower(context, weights, rows.size(), lists.at(near_rows), near_mask.data(),
+             near_whitened.data(), vectors.data());
+  encode(context, weights, vectors.data(), near, dropout, seed, tape);
+  if (count == 0) return 0;
+  Tensor states(context, {count, d});
+  ops::copy_rows(context, count, d, lists.at(tokens), tape.states.data(), nullptr, states.data());
+
+  Tensor drawn(context, {k, d});
+  ops::copy_rows(context, k, d, lists.at(drawn_at), vectors.data(), nullptr, drawn.data());
+  Tensor ddrawn(context, {k, d});
+  Tensor dstates(context, {count, d});
+  Tensor dvectors(context, {rows.size(), d});
+  Tensor dtargets(context, {count, 1});
+  Tensor logits(context, {row_starts.size(), k + 1});  // the target first
+  Array<double> loss(context, 1);
   const float stands_for =
       std::log(static_cast<float>(weights.shape.items) / static_cast<float>(k));
   const float scale = 1 / static_cast<float>(count);
-  double loss = 0;
   for (std::size_t begin = 0; begin < count; begin += tile) {
     const std::size_t n = std::min(tile, count - begin);
-    const float* h = questions.states.data() + begin * d;
+    const float* h = states.row(begin);
+    const std::uint32_t* targets_at = lists.at(wanted) + begin;
     ops::gemm(context, Transpose::kNo, Transpose::kYes, n, k, d, 1, h, d, drawn.data(), d, 0,
               logits.data() + 1, k + 1);
-    for (std::size_t i = 0; i < n; ++i) {
-      const std::uint32_t wanted = questions.wanted[begin + i];
-      float* row = logits.data() + i * (k + 1);
-      row[0] = ops::dot(d, h + i * d, vectors.data() + position(wanted) * d);
-      for (std::size_t j = 0; j < k; ++j) {
-        row[1 + j] = negatives[j] == wanted ? -std::numeric_limits<float>::infinity()
-                                            : row[1 + j] + stands_for;
-      }
-    }
-    loss += ops::softmax_cross_entropy(context, n, k + 1, logits.data(), first.data(), scale);
-    float* dh = dstates.data() + begin * d;
+    ops::sampled_logits(context, n, k, d, h, vectors.data(), targets_at, lists.at(drawn_at),
+                        stands_for, logits.data());
+    ops::softmax_cross_entropy(context, n, k + 1, logits.data(), lists.at(first), scale,
+                               loss.data());
     ops::gemm(context, Transpose::kNo, Transpose::kNo, n, d, k, 1, logits.data() + 1, k + 1,
-              drawn.data(), d, 0, dh, d);
+              drawn.data(), d, 0, dstates.row(begin), d);
     ops::gemm(context, Transpose::kYes, Transpose::kNo, k, d, n, 1, logits.data() + 1, k + 1, h, d,
               1, ddrawn.data(), d);
-    for (std::size_t i = 0; i < n; ++i) {
-      const float dlogit = logits[i * (k + 1)];
-      const std::size_t target = position(questions.wanted[begin + i]) * d;
-      for (std::size_t c = 0; c < d; ++c) {
-        dh[i * d + c] += dlogit * vectors[target + c];
-        dvectors[target + c] += dlogit * h[i * d + c];
-      }
-    }
+    ops::add_rows(context, n, d, logits.data(), k + 1, targets_at, vectors.data(),
+                  dstates.row(begin));
+    ops::copy_rows(context, n, 1, lists.at(target_cells), logits.data(), nullptr,
+                   dtargets.row(begin));
   }
-  for (std::size_t j = 0; j < k; ++j) {
-    const std::size_t at = position(negatives[j]) * d;
-    for (std::size_t c = 0; c < d; ++c) dvectors[at + c] += ddrawn[j * d + c];
-  }
-  encode_backward(context, weights, near, tape,
-                  spread(questions, dstates, batch.tokens(), d).data(), gradient, dvectors.data());
-  item_tower_backward(context, weights, rows, near_mask.data(), near_whitened.data(),
-                      dvectors.data(), gradient);
-  return loss * scale;
+  ops::add_segments(context, lists.at(by_target), d, 1, dtargets.data(), states.data(),
+                    dvectors.data());
+  ops::add_segments(context, lists.at(by_drawn), d, 1, nullptr, ddrawn.data(), dvectors.data());
+  const Tensor dtokens = spread(context, batch.tokens(), count, lists.at(tokens), dstates);
+  encode_backward(context, weights, near, tape, dtokens.data(), gradient, dvectors.data());
+  item_tower_backward(context, weights, rows.size(), lists.at(near_rows), near_mask.data(),
+                      near_whitened.data(), dvectors.data(), gradient);
+  return loss.read().front() * scale;
 }
 
 }  // namespace fovea::ranking

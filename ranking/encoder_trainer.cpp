@@ -4,8 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <numeric>
-#include <unordered_set>
+#include <utility>
 
 #include "ranking/encoder_loss.h"
 #include "ranking/random.h"
@@ -60,22 +59,20 @@ Touched find_touched(const Interactions& sequences, std::size_t items) {
   return touched;
 }
 
-// Weights over the touched items as weights over all items, the untouched with m_i = 0.
-EncoderWeights spread(const EncoderWeights& compact, const Touched& touched, std::size_t items) {
-  EncoderShape shape = compact.shape;
-  shape.items = items;
-  EncoderWeights full(shape);
-  const auto to = full.tensors();
-  const auto from = compact.tensors();
-  for (std::size_t i = 0; i < to.size(); ++i) {
-    if (to[i].first != "items") *to[i].second = *from[i].second;
-  }
+// Weights over the touched items as weights over all items, the untouched with m_i = 0. Both in the
+// context's memory.
+EncoderWeights spread(const Context& context, const EncoderWeights& compact, const Touched& touched,
+                      std::size_t items) {
+  EncoderWeights full = compact;
+  full.shape.items = items;
+  full.items = Tensor(context, {items, full.shape.width});
+  IndexLists lists;
+  const auto rows = lists.add(touched.rows);
+  lists.place(context);
+  ops::copy_rows(context, touched.rows.size(), full.shape.width, nullptr, compact.items.data(),
+                 lists.at(rows), full.items.data());
   full.learned.assign(items, 0);
-  for (std::size_t i = 0; i < touched.rows.size(); ++i) {
-    const float* row = compact.items.row(i);
-    std::copy(row, row + shape.width, full.items.row(touched.rows[i]));
-    full.learned[touched.rows[i]] = 1;
-  }
+  for (const std::uint32_t row : touched.rows) full.learned[row] = 1;
   return full;
 }
 
@@ -100,31 +97,50 @@ EncoderWeights gather(const EncoderWeights& full, const Touched& touched,
   return compact;
 }
 
+// The items of each question's history, none twice.
+struct Histories {
+  std::vector<std::uint32_t> offsets = {0};  // [n + 1]
+  std::vector<std::uint32_t> rows;
+
+  explicit Histories(std::span<const HeldOut> questions) {
+    for (const HeldOut& question : questions) {
+      const auto first = static_cast<std::ptrdiff_t>(rows.size());
+      for (const Behaviour& b : question.history) rows.push_back(b.row);
+      std::sort(rows.begin() + first, rows.end());
+      rows.erase(std::unique(rows.begin() + first, rows.end()), rows.end());
+      offsets.push_back(static_cast<std::uint32_t>(rows.size()));
+    }
+  }
+};
+
 // NDCG@10 of each question's target among all items, those of its history left out.
-double validate(const Context& context, const EncoderWeights& weights,
-                std::span<const float> whitened, std::span<const HeldOut> questions) {
+double validate(const Context& context, const EncoderWeights& weights, const float* whitened,
+                std::span<const HeldOut> questions) {
   const std::size_t d = weights.shape.width;
   const std::size_t items = weights.shape.items;
-  const std::vector<float> vectors = all_item_vectors(context, weights, whitened);
-  const std::vector<float> states = last_states(context, weights, vectors, questions);
-  const std::size_t tile = logit_rows(items);
-  std::vector<float> scores(tile * items);
+  const Tensor vectors = all_item_vectors(context, weights, whitened);
+  const Tensor states = last_states(context, weights, vectors, questions);
+  const std::size_t tile = logit_rows(context, items);
+  Tensor scores(context, {tile, items});
   double sum = 0;
   for (std::size_t begin = 0; begin < questions.size(); begin += tile) {
     const std::size_t n = std::min(tile, questions.size() - begin);
-    ops::gemm(context, Transpose::kNo, Transpose::kYes, n, items, d, 1, states.data() + begin * d,
-              d, vectors.data(), d, 0, scores.data(), items);
-    for (std::size_t i = 0; i < n; ++i) {
-      const HeldOut& question = questions[begin + i];
-      const float* row = scores.data() + i * items;
-      const float target = row[question.target.row];
-      std::size_t better = 0;
-      for (std::size_t v = 0; v < items; ++v) better += row[v] > target;
-      std::unordered_set<std::uint32_t> seen;
-      for (const Behaviour& b : question.history) {
-        if (seen.insert(b.row).second && row[b.row] > target) --better;
-      }
-      if (better < 10) sum += 1 / std::log2(static_cast<double>(better) + 2);
+    const auto asked = questions.subspan(begin, n);
+    const Histories histories(asked);
+    std::vector<std::uint32_t> targets;
+    for (const HeldOut& question : asked) targets.push_back(question.target.row);
+    IndexLists lists;
+    const auto target_rows = lists.add(targets);
+    const auto offsets = lists.add(histories.offsets);
+    const auto excluded = lists.add(histories.rows);
+    lists.place(context);
+    Array<std::uint32_t> better(context, n);
+    ops::gemm(context, Transpose::kNo, Transpose::kYes, n, items, d, 1, states.row(begin), d,
+              vectors.data(), d, 0, scores.data(), items);
+    ops::count_better(context, n, items, scores.data(), lists.at(target_rows), lists.at(offsets),
+                      lists.at(excluded), better.data());
+    for (const std::uint32_t count : better.read()) {
+      if (count < 10) sum += 1 / std::log2(static_cast<double>(count) + 2);
     }
   }
   return questions.empty() ? 0 : sum / static_cast<double>(questions.size());
@@ -132,38 +148,43 @@ double validate(const Context& context, const EncoderWeights& weights,
 
 }  // namespace
 
-std::vector<float> all_item_vectors(const Context& context, const EncoderWeights& weights,
-                                    std::span<const float> whitened) {
-  std::vector<std::uint32_t> rows(weights.shape.items);
-  std::iota(rows.begin(), rows.end(), 0U);
-  std::vector<float> vectors(rows.size() * weights.shape.width);
-  item_tower(context, weights, rows, weights.learned.data(), whitened.data(), vectors.data());
+Tensor all_item_vectors(const Context& context, const EncoderWeights& weights,
+                        const float* whitened) {
+  const std::size_t items = weights.shape.items;
+  const Placed<float> mask(context, weights.learned);
+  Tensor vectors(context, {items, weights.shape.width});
+  item_tower(context, weights, items, nullptr, mask.data(), whitened, vectors.data());
   return vectors;
 }
 
-std::vector<float> last_states(const Context& context, const EncoderWeights& weights,
-                               std::span<const float> vectors, std::span<const HeldOut> questions) {
+Tensor last_states(const Context& context, const EncoderWeights& weights, const Tensor& vectors,
+                   std::span<const HeldOut> questions) {
   const std::size_t d = weights.shape.width;
-  std::vector<float> states(questions.size() * d);
+  Tensor states(context, {questions.size(), d});
   EncoderTape tape;
   for (std::size_t begin = 0; begin < questions.size();) {
     EncoderBatch batch;
+    std::vector<std::uint32_t> newest;  // token of each question that has a history, and
+    std::vector<std::uint32_t> asked;   // which question that is
     std::size_t end = begin;
-    while (end < questions.size() && batch.tokens() < kStepTokens) {
+    for (; end < questions.size() && batch.tokens() < kStepTokens; ++end) {
       const std::span<const Behaviour> history = questions[end].history;
       const auto kept = history.last(std::min(history.size(), weights.shape.behaviours_max));
       std::vector<std::uint32_t> rows(kept.size());
       std::transform(kept.begin(), kept.end(), rows.begin(),
                      [](const Behaviour& b) { return b.row; });
       batch.add(kept, rows);
-      ++end;
+      if (kept.empty()) continue;
+      newest.push_back(batch.offsets.back() - 1);
+      asked.push_back(static_cast<std::uint32_t>(end));
     }
     encode(context, weights, vectors.data(), batch, 0, 0, tape);
-    for (std::size_t i = begin; i < end; ++i) {
-      if (batch.offsets[i - begin + 1] == batch.offsets[i - begin]) continue;  // no history: zeros
-      const float* last = tape.states.row(batch.offsets[i - begin + 1] - 1);
-      std::copy(last, last + d, states.data() + i * d);
-    }
+    IndexLists lists;
+    const auto from = lists.add(newest);
+    const auto to = lists.add(asked);
+    lists.place(context);
+    ops::copy_rows(context, newest.size(), d, lists.at(from), tape.states.data(), lists.at(to),
+                   states.data());
     begin = end;
   }
   return states;
@@ -173,24 +194,26 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
                          std::span<const HeldOut> validation, std::size_t epochs,
                          const EncoderWeights* from, const TrainOptions& options,
                          const std::string& stage, const TrainWatch& watch) {
-  const Context context{options.threads};
+  const Context context{options.threads, options.device};
   const Touched touched = find_touched(sequences, data.items);
   const std::size_t items = touched.rows.size();
-  std::vector<float> whitened(items * data.whitened_width);
-  for (std::size_t i = 0; i < items; ++i) {
-    const auto row =
-        data.whitened.subspan(touched.rows[i] * data.whitened_width, data.whitened_width);
-    std::copy(row.begin(), row.end(),
-              whitened.begin() + static_cast<std::ptrdiff_t>(i * row.size()));
-  }
+  const Placed<float> all_whitened(context, data.whitened);
+  Array<float> whitened(context, items * data.whitened_width);
+  IndexLists touched_lists;
+  const auto touched_items = touched_lists.add(touched.rows);
+  touched_lists.place(context);
+  ops::copy_rows(context, items, data.whitened_width, touched_lists.at(touched_items),
+                 all_whitened.data(), nullptr, whitened.data());
   const EncoderShape shape{options.width, options.heads,        options.behaviours_max,
                            items,         data.whitened_width,  data.action_weights.size(),
                            options.gates, options.relative_bias};
   const std::vector<Window> windows = cut_windows(sequences, options.behaviours_max);
   TrainingState<EncoderWeights> state(
-      from != nullptr ? gather(*from, touched, shape) : EncoderWeights::random(shape, options.seed),
+      (from != nullptr ? gather(*from, touched, shape)
+                       : EncoderWeights::random(shape, options.seed))
+          .to(context),
       Random(options.seed + 1), windows.size());
-  EncoderWeights gradient(shape);
+  EncoderWeights gradient = EncoderWeights(shape).to(context);
   ops::AdamOptions adam_options;
   adam_options.learning_rate = static_cast<float>(options.learning_rate);
 
@@ -203,7 +226,8 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     questions.resize(kValidationMax);
   }
   const auto validated = [&] {
-    return validate(context, spread(state.weights, touched, data.items), data.whitened, questions);
+    return validate(context, spread(context, state.weights, touched, data.items),
+                    all_whitened.data(), questions);
   };
   std::vector<std::uint32_t> negatives(options.negatives);
   std::vector<std::uint32_t> touched_rows;  // of the item table, by a step of the sampled softmax
@@ -246,6 +270,7 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
         }
       }
       for (float& m : mask) m = state.random.uniform() < options.item_dropout ? 0.0F : 1.0F;
+      const Placed<float> placed_mask(context, mask);
       const auto dropout = static_cast<float>(options.dropout);
       const std::uint64_t seed = state.random.next() >> 16;
       const auto options_of = [&](const std::string&) { return adam_options; };
@@ -253,12 +278,13 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
         for (std::uint32_t& row : negatives) {
           row = static_cast<std::uint32_t>(state.random.below(items));
         }
-        loss += sampled_encoder_loss(context, state.weights, mask, whitened, batch, targets,
-                                     negatives, dropout, seed, tape, gradient, touched_rows);
+        loss +=
+            sampled_encoder_loss(context, state.weights, placed_mask.data(), whitened.data(), batch,
+                                 targets, negatives, dropout, seed, tape, gradient, touched_rows);
         state.adam.step(context, gradient, state.weights, options_of, "items", touched_rows);
       } else {
-        loss += encoder_loss(context, state.weights, mask, whitened, batch, targets, dropout, seed,
-                             tape, gradient);
+        loss += encoder_loss(context, state.weights, placed_mask.data(), whitened.data(), batch,
+                             targets, dropout, seed, tape, gradient);
         state.adam.step(context, gradient, state.weights, options_of);
       }
     }
@@ -275,8 +301,11 @@ EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
     if (watch.progress) watch.progress(report);
     if (watch.checkpoint) watch.checkpoint(stage, done(), [&] { return state.save(); });
   }
-  if (questions.empty()) return {spread(state.weights, touched, data.items), last_epoch, 0};
-  return {spread(state.best, touched, data.items), state.best_epoch, state.best_ndcg_10};
+  const Context host{options.threads};
+  const EncoderWeights& kept = questions.empty() ? state.weights : state.best;
+  EncoderWeights weights = spread(host, kept.to(host), touched, data.items);
+  if (questions.empty()) return {std::move(weights), last_epoch, 0};
+  return {std::move(weights), state.best_epoch, state.best_ndcg_10};
 }
 
 }  // namespace fovea::ranking

@@ -27,19 +27,19 @@ struct EncoderFit {
 /// an action of positive weight. Stops when the validation NDCG@10 has not risen for
 /// options.patience epochs, or without validation after `epochs` of them. Begins at `from` where it
 /// is not null: rows that it has not learned are zero at first, and where validation never rises
-/// above it, it is what is kept.
+/// above it, it is what is kept. Runs on options.device; what it gives lies in the host's memory.
 EncoderFit train_encoder(const TrainData& data, const Interactions& sequences,
                          std::span<const HeldOut> validation, std::size_t epochs,
                          const EncoderWeights* from, const TrainOptions& options,
                          const std::string& stage, const TrainWatch& watch);
 
-/// The user state after the newest behaviour of each history, [n, D]. `vectors` [V, D] of all
-/// items.
-std::vector<float> last_states(const Context& context, const EncoderWeights& weights,
-                               std::span<const float> vectors, std::span<const HeldOut> questions);
+/// The user state after the newest behaviour of each history, [n, D], in the context's memory;
+/// zeros without one. `vectors` [V, D] of all items.
+Tensor last_states(const Context& context, const EncoderWeights& weights, const Tensor& vectors,
+                   std::span<const HeldOut> questions);
 
-/// Item vectors of all V items as they serve, [V, D].
-std::vector<float> all_item_vectors(const Context& context, const EncoderWeights& weights,
-                                    std::span<const float> whitened);
+/// Item vectors of all V items as they serve, [V, D], in the context's memory.
+Tensor all_item_vectors(const Context& context, const EncoderWeights& weights,
+                        const float* whitened);
 
 }  // namespace fovea::ranking

@@ -98,10 +98,19 @@ std::vector<std::pair<std::string, const Tensor*>> EncoderWeights::tensors() con
   return all;
 }
 
+EncoderWeights EncoderWeights::to(const Context& context) const {
+  EncoderWeights copy;
+  copy.shape = shape;
+  copy.learned = learned;
+  const auto from = tensors();
+  const auto target = copy.tensors();
+  for (std::size_t i = 0; i < from.size(); ++i) *target[i].second = from[i].second->to(context);
+  return copy;
+}
+
 void EncoderWeights::save(Weights& weights) const {
   for (const auto& [name, tensor] : tensors()) {
-    weights.put("encoder." + name, tensor->shape(),
-                {tensor->values().begin(), tensor->values().end()});
+    weights.put("encoder." + name, tensor->shape(), tensor->read());
   }
   weights.put("encoder.learned", {learned.size()}, learned);
   weights.put_ids(

@@ -56,7 +56,8 @@ void Model::item_vectors(const Context& context, std::span<const std::uint32_t> 
       known[i] = 0;
     }
   }
-  item_tower(context, *encoder_, known, mask.data(), whitened.data(), out.data());
+  item_tower(context, *encoder_, known.size(), known.data(), mask.data(), whitened.data(),
+             out.data());
 }
 
 std::vector<float> Model::user_state(const Context& context,

@@ -1,10 +1,11 @@
-// Fast bodies of ops.h for the CPU: oneDNN for matrix products, loops that vectorise for the rest.
-// A loop over one row is a function compiled for three instruction sets, picked when the program
-// starts; OpenMP spreads rows over threads. Every row is summed by one thread in one order, so
-// results do not depend on threads where the gradients of weights are not summed.
+// Fast bodies of ops.h for the CPU (ops_cpu_rows.cpp has those that move rows): oneDNN for matrix
+// products, loops that vectorise for the rest. A loop over one row is a function compiled for three
+// instruction sets, picked when the program starts; OpenMP spreads rows over threads. Every row is
+// summed by one thread in one order, so results do not depend on threads where the gradients of
+// weights are not summed.
 #include <oneapi/dnnl/dnnl.h>
 
-#include "ranking/ops.h"
+#include "ranking/ops_bodies.h"
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -25,6 +26,7 @@
 #endif
 
 namespace fovea::ranking::ops {
+namespace cpu {
 namespace {
 
 // Rows below which starting threads costs more than it saves.
@@ -207,19 +209,6 @@ FOVEA_CLONES void exp_block(std::size_t begin, std::size_t end, float* x) {
   for (std::size_t i = begin; i < end; ++i) x[i] = exp_one(x[i]);
 }
 
-// Where each sequence's probabilities begin.
-std::vector<std::size_t> block_starts(std::size_t sequences, const std::uint32_t* offsets,
-                                      std::size_t heads) {
-  std::vector<std::size_t> starts(sequences);
-  std::size_t total = 0;
-  for (std::size_t s = 0; s < sequences; ++s) {
-    const std::size_t n = offsets[s + 1] - offsets[s];
-    starts[s] = total;
-    total += heads * n * n;
-  }
-  return starts;
-}
-
 }  // namespace
 
 void gemm(const Context& context, Transpose a_transposed, Transpose b_transposed, std::size_t m,
@@ -264,19 +253,20 @@ void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t
   }
 }
 
-void causal_attention(const Context& context, std::size_t sequences, const std::uint32_t* offsets,
-                      std::size_t heads, std::size_t width, const float* qkv, const float* bias,
-                      float* out, float* probabilities) {
+void causal_attention(const Context& context, const Sequences& sequences, std::size_t heads,
+                      std::size_t width, const float* qkv, const float* bias, float* out,
+                      float* probabilities) {
+  const std::uint32_t* offsets = sequences.offsets;
   const std::size_t head_width = width / heads;
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
-  const std::vector<std::size_t> starts = block_starts(sequences, offsets, heads);
-  for_rows(context, sequences, 2, [&](std::size_t s) {
+  for_rows(context, sequences.count, 2, [&](std::size_t s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
+    const std::size_t block_start = heads * sequences.pair_starts[s];
     const float* first = qkv + static_cast<std::size_t>(offsets[s]) * 3 * width;
     float* result = out + static_cast<std::size_t>(offsets[s]) * width;
     std::fill(result, result + n * width, 0.0F);
     for (std::size_t h = 0; h < heads; ++h) {
-      float* block = probabilities + starts[s] + h * n * n;
+      float* block = probabilities + block_start + h * n * n;
       for (std::size_t i = 0; i < n; ++i) {
         const float* query = first + i * 3 * width + h * head_width;
         float* row = block + i * n;
@@ -285,7 +275,7 @@ void causal_attention(const Context& context, std::size_t sequences, const std::
               scale * dot_row(head_width, query, first + j * 3 * width + width + h * head_width);
         }
         if (bias != nullptr) {
-          add_scaled_row(i + 1, 1, bias + starts[s] + (h * n + i) * n, row);
+          add_scaled_row(i + 1, 1, bias + block_start + (h * n + i) * n, row);
         }
         const float sum = exp_row(i + 1, max_row(i + 1, row), row);
         scale_row(i + 1, 1 / sum, row);
@@ -299,20 +289,21 @@ void causal_attention(const Context& context, std::size_t sequences, const std::
   });
 }
 
-void causal_attention_backward(const Context& context, std::size_t sequences,
-                               const std::uint32_t* offsets, std::size_t heads, std::size_t width,
-                               const float* qkv, const float* probabilities, const float* dout,
-                               float* dqkv, float* dbias) {
+void causal_attention_backward(const Context& context, const Sequences& sequences,
+                               std::size_t heads, std::size_t width, const float* qkv,
+                               const float* probabilities, const float* dout, float* dqkv,
+                               float* dbias) {
+  const std::uint32_t* offsets = sequences.offsets;
   const std::size_t head_width = width / heads;
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
-  const std::vector<std::size_t> starts = block_starts(sequences, offsets, heads);
-  for_rows(context, sequences, 2, [&](std::size_t s) {
+  for_rows(context, sequences.count, 2, [&](std::size_t s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
+    const std::size_t block_start = heads * sequences.pair_starts[s];
     const std::size_t start = static_cast<std::size_t>(offsets[s]) * 3 * width;
     std::fill(dqkv + start, dqkv + start + n * 3 * width, 0.0F);
     std::vector<float> dlogits(n);
     for (std::size_t h = 0; h < heads; ++h) {
-      const float* block = probabilities + starts[s] + h * n * n;
+      const float* block = probabilities + block_start + h * n * n;
       const float* query = qkv + start + h * head_width;
       float* dquery = dqkv + start + h * head_width;
       for (std::size_t i = 0; i < n; ++i) {
@@ -325,7 +316,7 @@ void causal_attention_backward(const Context& context, std::size_t sequences,
         const float mean = dot_row(i + 1, p, dlogits.data());
         for (std::size_t j = 0; j <= i; ++j) {
           const float dbiased = p[j] * (dlogits[j] - mean);
-          if (dbias != nullptr) dbias[starts[s] + (h * n + i) * n + j] = dbiased;
+          if (dbias != nullptr) dbias[block_start + (h * n + i) * n + j] = dbiased;
           const float dlogit = dbiased * scale;
           add_scaled_row(head_width, dlogit, query + j * 3 * width + width, dquery + i * 3 * width);
           add_scaled_row(head_width, dlogit, query + i * 3 * width, dquery + j * 3 * width + width);
@@ -335,8 +326,8 @@ void causal_attention_backward(const Context& context, std::size_t sequences,
   });
 }
 
-double softmax_cross_entropy(const Context& context, std::size_t rows, std::size_t classes,
-                             float* logits, const std::uint32_t* targets, float scale) {
+void softmax_cross_entropy(const Context& context, std::size_t rows, std::size_t classes,
+                           float* logits, const std::uint32_t* targets, float scale, double* loss) {
   std::vector<double> losses(rows);
   for_rows(context, rows, 2, [&](std::size_t r) {
     float* row = logits + r * classes;
@@ -348,8 +339,8 @@ double softmax_cross_entropy(const Context& context, std::size_t rows, std::size
     row[targets[r]] -= scale;
   });
   double total = 0;
-  for (const double loss : losses) total += loss;
-  return total;
+  for (const double one : losses) total += one;
+  *loss += total;
 }
 
 void bias_relu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
@@ -408,10 +399,22 @@ void adam(const Context& context, std::size_t n, const AdamOptions& options, std
   });
 }
 
+void adam_rows(const Context&, std::size_t n, const std::uint32_t* rows, std::size_t width,
+               const AdamOptions& options, std::size_t step, const float* gradient, float* weight,
+               float* first, float* second) {
+  const Context alone{1};  // a row is not worth a thread
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::size_t at = rows[i] * width;
+    cpu::adam(alone, width, options, step, gradient + at, weight + at, first + at, second + at);
+  }
+}
+
 void exponential(const Context& context, std::size_t n, float* x) {
   for_blocks(context, n, [&](std::size_t begin, std::size_t end) { exp_block(begin, end, x); });
 }
 
-float dot(std::size_t n, const float* a, const float* b) { return dot_row(n, a, b); }
+}  // namespace cpu
+
+float dot(std::size_t n, const float* a, const float* b) { return cpu::dot_row(n, a, b); }
 
 }  // namespace fovea::ranking::ops

@@ -66,13 +66,14 @@ void layer_norm_backward(const Context&, std::size_t tokens, std::size_t width, 
   }
 }
 
-void causal_attention(const Context&, std::size_t sequences, const std::uint32_t* offsets,
-                      std::size_t heads, std::size_t width, const float* qkv, const float* bias,
-                      float* out, float* probabilities) {
+void causal_attention(const Context&, const Sequences& sequences, std::size_t heads,
+                      std::size_t width, const float* qkv, const float* bias, float* out,
+                      float* probabilities) {
+  const std::uint32_t* offsets = sequences.offsets;
   const std::size_t head_width = width / heads;
   const double scale = 1 / std::sqrt(static_cast<double>(head_width));
   std::size_t block = 0;  // where the pairs of this sequence and head begin
-  for (std::size_t s = 0; s < sequences; ++s) {
+  for (std::size_t s = 0; s < sequences.count; ++s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
     for (std::size_t h = 0; h < heads; ++h, block += n * n) {
       for (std::size_t i = 0; i < n; ++i) {
@@ -102,15 +103,15 @@ void causal_attention(const Context&, std::size_t sequences, const std::uint32_t
   }
 }
 
-void causal_attention_backward(const Context&, std::size_t sequences, const std::uint32_t* offsets,
-                               std::size_t heads, std::size_t width, const float* qkv,
-                               const float* probabilities, const float* dout, float* dqkv,
-                               float* dbias) {
+void causal_attention_backward(const Context&, const Sequences& sequences, std::size_t heads,
+                               std::size_t width, const float* qkv, const float* probabilities,
+                               const float* dout, float* dqkv, float* dbias) {
+  const std::uint32_t* offsets = sequences.offsets;
   const std::size_t head_width = width / heads;
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
-  std::fill(dqkv, dqkv + static_cast<std::size_t>(offsets[sequences]) * 3 * width, 0.0F);
+  std::fill(dqkv, dqkv + static_cast<std::size_t>(offsets[sequences.count]) * 3 * width, 0.0F);
   std::size_t block = 0;
-  for (std::size_t s = 0; s < sequences; ++s) {
+  for (std::size_t s = 0; s < sequences.count; ++s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
     for (std::size_t h = 0; h < heads; ++h, block += n * n) {
       const auto at = [&](std::size_t token, std::size_t part) {
@@ -141,22 +142,20 @@ void causal_attention_backward(const Context&, std::size_t sequences, const std:
   }
 }
 
-double softmax_cross_entropy(const Context&, std::size_t rows, std::size_t classes, float* logits,
-                             const std::uint32_t* targets, float scale) {
-  double loss = 0;
+void softmax_cross_entropy(const Context&, std::size_t rows, std::size_t classes, float* logits,
+                           const std::uint32_t* targets, float scale, double* loss) {
   for (std::size_t r = 0; r < rows; ++r) {
     float* row = logits + r * classes;
     const float highest = *std::max_element(row, row + classes);
     double sum = 0;
     for (std::size_t c = 0; c < classes; ++c)
       sum += std::exp(static_cast<double>(row[c]) - highest);
-    loss += std::log(sum) + highest - row[targets[r]];
+    *loss += std::log(sum) + highest - row[targets[r]];
     for (std::size_t c = 0; c < classes; ++c) {
       const double probability = std::exp(static_cast<double>(row[c]) - highest) / sum;
       row[c] = scale * static_cast<float>(probability - (c == targets[r] ? 1 : 0));
     }
   }
-  return loss;
 }
 
 void bias_relu(const Context&, std::size_t tokens, std::size_t width, const float* bias, float* x) {

@@ -6,38 +6,35 @@
 
 namespace fovea::ranking::ops::plain {
 
-void gemm(const Context& context, Transpose a_transposed, Transpose b_transposed, std::size_t m,
-          std::size_t n, std::size_t k, float alpha, const float* a, std::size_t lda,
-          const float* b, std::size_t ldb, float beta, float* c, std::size_t ldc);
-void layer_norm(const Context& context, std::size_t tokens, std::size_t width, const float* x,
-                const float* gain, const float* bias, float* y, float* mean, float* rstd);
-void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t width,
-                         const float* x, const float* gain, const float* mean, const float* rstd,
-                         const float* dy, float* dx, float* dgain, float* dbias);
-void causal_attention(const Context& context, std::size_t sequences, const std::uint32_t* offsets,
-                      std::size_t heads, std::size_t width, const float* qkv, const float* bias,
-                      float* out, float* probabilities);
-void causal_attention_backward(const Context& context, std::size_t sequences,
-                               const std::uint32_t* offsets, std::size_t heads, std::size_t width,
-                               const float* qkv, const float* probabilities, const float* dout,
-                               float* dqkv, float* dbias);
-double softmax_cross_entropy(const Context& context, std::size_t rows, std::size_t classes,
-                             float* logits, const std::uint32_t* targets, float scale);
-void bias_relu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
-               float* x);
-void relu_backward(const Context& context, std::size_t n, const float* y, float* dy);
-void gated_residual(const Context& context, std::size_t n, const float* x, const float* branch,
-                    float* gate, float* y);
-void gated_residual_backward(const Context& context, std::size_t n, const float* branch,
-                             const float* gate, const float* dy, float* dbranch, float* dgate);
-void add_bias(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
-              float* x);
-void add_bias_backward(const Context& context, std::size_t tokens, std::size_t width,
-                       const float* dy, float* dbias);
-void dropout(const Context& context, std::size_t n, float p, std::uint64_t seed, float* x);
-void adam(const Context& context, std::size_t n, const AdamOptions& options, std::size_t step,
-          const float* gradient, float* weight, float* first, float* second);
-void exponential(const Context& context, std::size_t n, float* x);
-float dot(std::size_t n, const float* a, const float* b);
+// Each is declared with the type of its namesake in ops.h.
+decltype(ops::gemm) gemm;
+decltype(ops::layer_norm) layer_norm;
+decltype(ops::layer_norm_backward) layer_norm_backward;
+decltype(ops::causal_attention) causal_attention;
+decltype(ops::causal_attention_backward) causal_attention_backward;
+decltype(ops::pair_gaps) pair_gaps;
+decltype(ops::relative_bias) relative_bias;
+decltype(ops::relative_bias_backward) relative_bias_backward;
+decltype(ops::softmax_cross_entropy) softmax_cross_entropy;
+decltype(ops::sampled_logits) sampled_logits;
+decltype(ops::bias_relu) bias_relu;
+decltype(ops::relu_backward) relu_backward;
+decltype(ops::gated_residual) gated_residual;
+decltype(ops::gated_residual_backward) gated_residual_backward;
+decltype(ops::add) add;
+decltype(ops::add_bias) add_bias;
+decltype(ops::add_bias_backward) add_bias_backward;
+decltype(ops::dropout) dropout;
+decltype(ops::embed) embed;
+decltype(ops::add_segments) add_segments;
+decltype(ops::copy_rows) copy_rows;
+decltype(ops::add_rows) add_rows;
+decltype(ops::add_to_rows) add_to_rows;
+decltype(ops::zero_rows) zero_rows;
+decltype(ops::adam) adam;
+decltype(ops::adam_rows) adam_rows;
+decltype(ops::count_better) count_better;
+decltype(ops::exponential) exponential;
+decltype(ops::dot) dot;
 
 }  // namespace fovea::ranking::ops::plain

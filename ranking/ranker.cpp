@@ -12,10 +12,6 @@ namespace {
 
 using ops::Transpose;
 
-void shape_as(Tensor& tensor, const std::vector<std::size_t>& shape) {
-  if (tensor.shape() != shape) tensor = Tensor(shape);
-}
-
 // The part of a logit that depends on the behaviour alone. [L]
 std::vector<float> behaviour_logits(const RankerWeights& weights, const RankerTape& tape,
                                     std::span<const Behaviour> behaviours, std::size_t head) {
@@ -80,13 +76,13 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
 
   // Keys of the behaviours, folded into the candidates' space: one product per head scores all
   // pairs.
-  shape_as(tape.key, {l, d});
-  shape_as(tape.key_seen, {heads, l, d});
+  shape_as(context, tape.key, {l, d});
+  shape_as(context, tape.key_seen, {heads, l, d});
   for (Tensor* x : {&tape.log_transition, &tape.cosine, &tape.similarity, &tape.ease}) {
-    shape_as(*x, {n, l});
+    shape_as(context, *x, {n, l});
   }
-  shape_as(tape.attention, {heads, n, l});
-  shape_as(tape.features, {n, f});
+  shape_as(context, tape.attention, {heads, n, l});
+  shape_as(context, tape.features, {n, f});
   ops::gemm(context, Transpose::kNo, Transpose::kYes, l, d, d, 1, behaviours.vectors.data(), d,
             weights.key.data(), d, 0, tape.key.data(), d);
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
@@ -110,9 +106,9 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
     }
   }
   const std::size_t hidden = weights.shape.hidden;
-  for (Tensor* x : {&tape.hidden1, &tape.hidden2}) shape_as(*x, {n, hidden});
-  shape_as(tape.interaction, {n});
-  shape_as(tape.scores, {n});
+  for (Tensor* x : {&tape.hidden1, &tape.hidden2}) shape_as(context, *x, {n, hidden});
+  shape_as(context, tape.interaction, {n});
+  shape_as(context, tape.scores, {n});
   ops::gemm(context, Transpose::kNo, Transpose::kYes, n, hidden, f, 1, tape.features.data(), f,
             weights.hidden1.data(), f, 0, tape.hidden1.data(), hidden);
   ops::bias_relu(context, n, hidden, weights.bias1.data(), tape.hidden1.data());

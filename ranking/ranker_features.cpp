@@ -96,7 +96,7 @@ void transition_features(const RankerWeights& weights, const ItemRelations& rela
 void ease_features(const RankerWeights& weights, const ItemPairs& ease,
                    const BehaviourInput& behaviours, const CandidatesByRow& by_row,
                    RankerTape& tape) {
-  tape.ease.values_fill(0);
+  tape.ease.zero();
   std::vector<float> score(tape.candidates);
   for (const Behaviour& behaviour : behaviours.earlier) {
     if (!positive(weights, behaviour)) continue;

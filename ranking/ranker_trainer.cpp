@@ -277,7 +277,9 @@ Fitness mean(std::span<const Outcome> outcomes) {
 double listwise_loss(std::span<const float> scores, std::vector<float>& dscores) {
   dscores.assign(scores.begin(), scores.end());
   const std::uint32_t positive = 0;
-  return ops::softmax_cross_entropy({1}, 1, scores.size(), dscores.data(), &positive, 1);
+  double loss = 0;
+  ops::softmax_cross_entropy({1}, 1, scores.size(), dscores.data(), &positive, 1, &loss);
+  return loss;
 }
 
 void add_gradient(RankerWeights& to, RankerWeights& from) {
@@ -287,7 +289,7 @@ void add_gradient(RankerWeights& to, RankerWeights& from) {
     for (std::size_t j = 0; j < sum[i].second->size(); ++j) {
       (*sum[i].second)[j] += (*part[i].second)[j];
     }
-    part[i].second->values_fill(0);
+    part[i].second->zero();
   }
 }
 
@@ -303,8 +305,10 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
   for (std::size_t i = sampled.size(); i > 1; --i)
     std::swap(sampled[i - 1], sampled[random.below(i)]);
 
-  const std::vector<float> vectors = all_item_vectors(context, base.encoder, data.whitened);
-  const std::vector<float> states = last_states(context, base.encoder, vectors, sampled);
+  const Tensor vector_table = all_item_vectors(context, base.encoder, data.whitened.data());
+  const Tensor state_table = last_states(context, base.encoder, vector_table, sampled);
+  const std::span<const float> vectors = vector_table.values();
+  const std::span<const float> states = state_table.values();
   const std::vector<Example> examples =
       retrieve(data, base, sampled, vectors, states, options.ranker_candidates, options);
   std::vector<const Example*> training;
@@ -331,7 +335,8 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
   }
   EncoderWeights textual = base.encoder;
   textual.learned.assign(textual.learned.size(), 0);
-  const std::vector<float> text_vectors = all_item_vectors(context, textual, data.whitened);
+  const Tensor text_vector_table = all_item_vectors(context, textual, data.whitened.data());
+  const std::span<const float> text_vectors = text_vector_table.values();
   TrainingState<RankerWeights> state(best.weights, random, training.size());
   const auto fitness = [&] {
     return mean(outcomes(data, base, vectors, states, held_out, state.weights, options.threads));
@@ -428,8 +433,10 @@ std::vector<std::optional<std::size_t>> ranked_places(const TrainData& data, con
                                                       std::size_t retrieved,
                                                       const TrainOptions& options) {
   const Context context{options.threads};
-  const std::vector<float> vectors = all_item_vectors(context, base.encoder, data.whitened);
-  const std::vector<float> states = last_states(context, base.encoder, vectors, questions);
+  const Tensor vector_table = all_item_vectors(context, base.encoder, data.whitened.data());
+  const Tensor state_table = last_states(context, base.encoder, vector_table, questions);
+  const std::span<const float> vectors = vector_table.values();
+  const std::span<const float> states = state_table.values();
   const std::vector<Example> examples =
       retrieve(data, base, questions, vectors, states, retrieved, options);
   std::vector<const Example*> all;

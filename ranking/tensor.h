@@ -1,13 +1,16 @@
-// An array of floats with a shape. Owns memory; every computation on it is an op.
+// An array of floats with a shape, in the host's memory or on a device. Owns memory; every
+// computation on it is an op.
 #pragma once
 
-#include <algorithm>
+#include <cassert>
 #include <cstddef>
 #include <functional>
 #include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
+
+#include "ranking/array.h"
 
 namespace fovea::ranking {
 
@@ -16,32 +19,63 @@ class Tensor {
  public:
   Tensor() = default;
   explicit Tensor(std::vector<std::size_t> shape)
-      : shape_(std::move(shape)),
-        values_(
-            std::accumulate(shape_.begin(), shape_.end(), std::size_t{1}, std::multiplies<>())) {}
+      : shape_(std::move(shape)), values_(count(shape_)) {}
   Tensor(std::vector<std::size_t> shape, std::vector<float> values)
       : shape_(std::move(shape)), values_(std::move(values)) {}
+  /// In the context's memory.
+  Tensor(const Context& context, std::vector<std::size_t> shape)
+      : shape_(std::move(shape)), values_(context, count(shape_)) {}
 
   const std::vector<std::size_t>& shape() const { return shape_; }
   std::size_t size() const { return values_.size(); }
   std::size_t rows() const { return shape_[0]; }
   std::size_t columns() const { return shape_.size() < 2 ? 1 : size() / shape_[0]; }
 
+  // Where the values lie, for ops; for a program to read and write only in the host's memory.
   float* data() { return values_.data(); }
   const float* data() const { return values_.data(); }
-  std::span<float> values() { return values_; }
-  std::span<const float> values() const { return values_; }
   float* row(std::size_t i) { return values_.data() + i * columns(); }
   const float* row(std::size_t i) const { return values_.data() + i * columns(); }
 
-  void values_fill(float value) { std::fill(values_.begin(), values_.end(), value); }
+  // In the host's memory only.
+  std::span<float> values() {
+    assert(values_.device() == nullptr);
+    return {values_.data(), size()};
+  }
+  std::span<const float> values() const {
+    assert(values_.device() == nullptr);
+    return {values_.data(), size()};
+  }
+  float& operator[](std::size_t i) { return values_.data()[i]; }
+  float operator[](std::size_t i) const { return values_.data()[i]; }
 
-  float& operator[](std::size_t i) { return values_[i]; }
-  float operator[](std::size_t i) const { return values_[i]; }
+  // In either memory.
+  Device* device() const { return values_.device(); }
+  void zero() { values_.zero(); }
+  void assign(std::span<const float> values) { values_.assign(values); }
+  std::vector<float> read() const { return values_.read(); }
+  /// The same values in the context's memory, by way of the host's.
+  Tensor to(const Context& context) const {
+    Tensor copy;
+    copy.shape_ = shape_;
+    copy.values_ = Array<float>(context, std::span<const float>(read()));
+    return copy;
+  }
 
  private:
+  static std::size_t count(const std::vector<std::size_t>& shape) {
+    return std::accumulate(shape.begin(), shape.end(), std::size_t{1}, std::multiplies<>());
+  }
+
   std::vector<std::size_t> shape_;
-  std::vector<float> values_;
+  Array<float> values_;
 };
+
+/// Makes `tensor` one of this shape, contents undefined, without touching what fits already: what a
+/// model keeps for its way back is reused from batch to batch.
+inline void shape_as(const Context& context, Tensor& tensor, std::vector<std::size_t> shape) {
+  if (tensor.shape() != shape || tensor.device() != context.device)
+    tensor = Tensor(context, std::move(shape));
+}
 
 }  // namespace fovea::ranking

@@ -7,6 +7,8 @@
 
 namespace fovea::ranking {
 
+class Device;
+
 struct TrainOptions {
   // Behaviour.
   std::size_t width = 64;           ///< D
@@ -38,6 +40,9 @@ struct TrainOptions {
   std::uint64_t seed = 1;
   // Performance.
   int threads = 2;
+  /// That the encoder is trained on; null: the CPU. The caller's, who keeps it until the training
+  /// is over.
+  Device* device = nullptr;
 };
 
 /// Calls `visit(name, field, least, most, help)` for each choice of the recipe, in the order people

@@ -55,8 +55,8 @@ TrainResult train(const TrainData& data, const std::optional<TrainFrom>& from,
                                      from_encoder, options, "encoder", watch);
   if (refit) {
     const Context context{options.threads};
-    carry_over(all_item_vectors(context, early.weights, data.whitened),
-               all_item_vectors(context, encoder.weights, data.whitened),
+    carry_over(all_item_vectors(context, early.weights, data.whitened.data()).values(),
+               all_item_vectors(context, encoder.weights, data.whitened.data()).values(),
                log_popularity(unseen.sequences, data), ranker.weights);
   }
   TrainResult result{.model = Model(std::make_shared<EncoderWeights>(std::move(encoder.weights)),

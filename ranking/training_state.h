@@ -17,13 +17,13 @@
 
 namespace fovea::ranking {
 
-/// Adam's moments for a set of weights, and the step.
+/// Adam's moments for a set of weights, and the step. They lie where the weights do.
 template <typename WeightSet>
 class Adam {
  public:
   explicit Adam(const WeightSet& weights) : first_(weights), second_(weights) {
     for (WeightSet* moments : {&first_, &second_}) {
-      for (auto& [name, tensor] : moments->tensors()) tensor->values_fill(0);
+      for (auto& [name, tensor] : moments->tensors()) tensor->zero();
     }
   }
   /// `options_of(name)` gives each array's options. Of the array `sparse` only `rows` have a
@@ -41,16 +41,16 @@ class Adam {
     for (std::size_t i = 0; i < w.size(); ++i) {
       if (w[i].first == sparse) {
         const std::size_t width = w[i].second->columns();
-        for (const std::uint32_t row : rows) {
-          ops::adam(context, width, options_of(sparse), steps_, g[i].second->row(row),
-                    w[i].second->row(row), m[i].second->row(row), v[i].second->row(row));
-          std::fill_n(g[i].second->row(row), width, 0.0F);
-        }
+        const Placed<std::uint32_t> placed(context, rows);
+        ops::adam_rows(context, rows.size(), placed.data(), width, options_of(sparse), steps_,
+                       g[i].second->data(), w[i].second->data(), m[i].second->data(),
+                       v[i].second->data());
+        ops::zero_rows(context, rows.size(), width, placed.data(), g[i].second->data());
         continue;
       }
       ops::adam(context, w[i].second->size(), options_of(w[i].first), steps_, g[i].second->data(),
                 w[i].second->data(), m[i].second->data(), v[i].second->data());
-      g[i].second->values_fill(0);
+      g[i].second->zero();
     }
   }
 
@@ -95,7 +95,7 @@ struct TrainingState {
     Weights to;
     const auto put = [&](const std::string& prefix, const WeightSet& set) {
       for (const auto& [name, tensor] : set.tensors()) {
-        to.put(prefix + name, tensor->shape(), {tensor->values().begin(), tensor->values().end()});
+        to.put(prefix + name, tensor->shape(), tensor->read());
       }
     };
     put("weights.", weights);
@@ -111,8 +111,7 @@ struct TrainingState {
   void load(const Weights& from) {
     const auto get = [&](const std::string& prefix, WeightSet& set) {
       for (const auto& [name, tensor] : set.tensors()) {
-        const auto values = from.floats(prefix + name, tensor->shape());
-        std::copy(values.begin(), values.end(), tensor->data());
+        tensor->assign(from.floats(prefix + name, tensor->shape()));
       }
     };
     get("weights.", weights);

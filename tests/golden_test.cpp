@@ -80,8 +80,8 @@ void expect_encoder_agrees(const Weights& golden, const EncoderWeights& initial)
   const auto whitened = floats(golden, "input.whitened");
   EncoderTape tape;
   const auto loss_of = [&](EncoderWeights& gradient) {
-    return encoder_loss(kContext, weights, weights.learned, whitened, batch, targets, 0, 0, tape,
-                        gradient);
+    return encoder_loss(kContext, weights, weights.learned.data(), whitened.data(), batch, targets,
+                        0, 0, tape, gradient);
   };
   EncoderWeights gradient(weights.shape);
   loss_of(gradient);
@@ -177,8 +177,8 @@ TEST(Golden, TheRankerComputesWhatPyTorchDoes) {
                     retrieval, 0, 0, tape);
     std::vector<float> dscores(tape.scores.values().begin(), tape.scores.values().end());
     const std::uint32_t positive = 0;
-    const double loss =
-        ops::softmax_cross_entropy(kContext, 1, dscores.size(), dscores.data(), &positive, 1);
+    double loss = 0;
+    ops::softmax_cross_entropy(kContext, 1, dscores.size(), dscores.data(), &positive, 1, &loss);
     rank_candidates_backward(kContext, weights, behaviour_input, candidate_input, tape, dscores,
                              gradient);
     return loss;

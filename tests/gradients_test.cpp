@@ -82,13 +82,13 @@ struct EncoderExample {
   }
 
   double loss(float dropout, EncoderWeights& gradient) {
-    return encoder_loss(kContext, weights, mask, whitened, batch, targets, dropout, 5, tape,
-                        gradient);
+    return encoder_loss(kContext, weights, mask.data(), whitened.data(), batch, targets, dropout, 5,
+                        tape, gradient);
   }
   double sampled_loss(std::span<const std::uint32_t> negatives, float dropout,
                       EncoderWeights& gradient) {
-    return sampled_encoder_loss(kContext, weights, mask, whitened, batch, targets, negatives,
-                                dropout, 5, tape, gradient, rows);
+    return sampled_encoder_loss(kContext, weights, mask.data(), whitened.data(), batch, targets,
+                                negatives, dropout, 5, tape, gradient, rows);
   }
 
   EncoderWeights weights;

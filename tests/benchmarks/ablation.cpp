@@ -222,8 +222,8 @@ void measure(const Data& data, const std::filesystem::path& encoders, const Vari
   ranking::RankerWeights ranker = fit.weights;
   if (variant.carries_over) {
     const ranking::Context context{options.threads};
-    carry_over(all_item_vectors(context, early, train.whitened),
-               all_item_vectors(context, whole, train.whitened),
+    carry_over(all_item_vectors(context, early, train.whitened.data()).values(),
+               all_item_vectors(context, whole, train.whitened.data()).values(),
                log_popularity(unseen.sequences, train), ranker);
   }
   add(ranker, row);
