@@ -7,7 +7,7 @@ SANITIZER_OPTIONS := ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=
 # The tests of what several threads enter: these run under the thread sanitizer.
 THREADED := store_threads_test record_test live_index_test engine_test pipeline_test server_test contract_test
 THREADED_NAMES := ^($(subst $() ,|,$(THREADED)))[.]
-OURS = git ls-files '*.h' '*.cpp'
+OURS = git ls-files '*.h' '*.cpp' '*.cuh' '*.cu'
 
 # OpenMP's threads must not spin while they wait: tests run beside each other.
 export OMP_WAIT_POLICY := passive

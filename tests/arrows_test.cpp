@@ -56,7 +56,8 @@ std::map<std::string, Source> read_sources(const fs::path& root) {
     if (!fs::exists(root / name)) continue;
     for (const auto& entry : fs::recursive_directory_iterator(root / name)) {
       const std::string ending = entry.path().extension().string();
-      if (ending != ".h" && ending != ".cpp") continue;
+      static const std::set<std::string> kEndings = {".h", ".cpp", ".cuh", ".cu"};
+      if (!kEndings.contains(ending)) continue;
       Source& source = sources[fs::relative(entry.path(), root).generic_string()];
       std::ifstream file(entry.path());
       for (std::string line; std::getline(file, line); ++source.lines) {
@@ -97,7 +98,7 @@ std::vector<std::string> violations(const fs::path& root) {
         found.push_back(path + " includes \"" + include + "\": write \"folder/file.h\"");
       } else if (there != here && !kArrows.at(here).contains(there)) {
         found.push_back(path + " includes \"" + include + "\" against the arrows");
-      } else if (!include.ends_with(".h")) {
+      } else if (!include.ends_with(".h") && !include.ends_with(".cuh")) {
         found.push_back(path + " includes \"" + include + "\", which is not a header");
       }
       if (there == here) continue;
