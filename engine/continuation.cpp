@@ -90,8 +90,10 @@ Checkpoint::Identity identity(const VersionCard& card, const ranking::TrainOptio
                                    {"split", std::string(name(card.split))},
                                    {"base version", card.from},
                                    {"seed", std::to_string(options.seed)},
-                                   // Sums are added in another order by another number of threads.
+                                   // Sums are added in another order by another number of threads
+                                   // and by another device.
                                    {"number of threads", std::to_string(options.threads)},
+                                   {"device", card.device},
                                    {"catalogue revision", std::to_string(card.catalog_revision)}};
   ranking::for_each_option(options, [&](const char* option, const auto& field, auto...) {
     identity.emplace_back(option, fmt::format("{}", field));

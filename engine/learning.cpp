@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <span>
@@ -17,6 +18,7 @@
 #include "engine/models.h"
 #include "engine/request.h"
 #include "index/vector_index.h"
+#include "ranking/device.h"
 #include "ranking/text_space.h"
 #include "storage/db.h"
 
@@ -120,6 +122,8 @@ class Learning {
   Learning(storage::Db& db, const Versions* versions, const LearnOptions& options,
            const std::function<void(const LearnProgress&)>& progress)
       : db_(db), versions_(versions), options_(options), progress_(progress) {
+    if (options.gpu) device_ = ranking::Device::open();
+    version_.card.device = device_ ? device_->name() : "CPU";
     if (versions != nullptr && !options.from.empty())
       base_ = load_base(*versions, options.from, options.split, options.train);
   }
@@ -233,7 +237,10 @@ class Learning {
     }
     std::optional<ranking::TrainFrom> from;
     if (base_) from = {&*base_->model, base_->card.newest_ms};
-    ranking::TrainResult result = ranking::train(data_, from, options_.train, watch);
+    ranking::TrainOptions options = options_.train;
+    options.device = device_.get();
+    ranking::TrainResult result = ranking::train(data_, from, options, watch);
+    device_.reset();
     if (base_ && !result.ranker_fitted) {
       say("ranker", result.questions < options_.train.refit_questions_min
                         ? fmt::format("that of version {} stays: {} users have unseen behaviours, "
@@ -298,7 +305,8 @@ class Learning {
   const Versions* versions_;  // null: nothing on disk is read or written
   const LearnOptions& options_;
   const std::function<void(const LearnProgress&)>& progress_;
-  std::optional<Version> base_;  // what it goes on from
+  std::unique_ptr<ranking::Device> device_;  // null: the CPU
+  std::optional<Version> base_;              // what it goes on from
   std::optional<Checkpoint> checkpoint_;
   Version version_;
   ranking::TrainData data_;

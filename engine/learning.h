@@ -20,7 +20,10 @@ struct LearnOptions {
   // Behaviour.
   Split split = Split::kNone;  ///< What evaluate will find held out.
   ranking::TrainOptions train;
-  std::string from;    ///< A version to go on from, or "CURRENT"; empty: starts from nothing.
+  std::string from;  ///< A version to go on from, or "CURRENT"; empty: starts from nothing.
+  /// Trains the encoder on the first GPU instead of the CPU, in 32-bit floats. The same seed then
+  /// gives the same version on the same GPU, and not that of the CPU: sums have another order.
+  bool gpu = false;
   bool fresh = false;  ///< Throws away what a killed training left, also where it could be resumed.
   std::size_t versions_kept = 3;  ///< Older ones are deleted after publishing; at least 1.
 };
@@ -51,8 +54,9 @@ Version learn_version(storage::Db& db, const LearnOptions& options,
 /// Works on a store without behaviours too: then the text space is fitted and indexed, so that the
 /// catalogue can be searched. Runs beside a serving process. Throws InvalidRequest when the
 /// catalogue is empty or when `from` cannot be gone on from, Unavailable when another training of
-/// the same directory is under way. What a training keeps of itself in DATA/versions/checkpoint is
-/// gone when it ends.
+/// the same directory is under way, and
+/// ranking::DeviceError when options.gpu finds no GPU or loses it. What a training keeps of itself
+/// in DATA/versions/checkpoint is gone when it ends.
 LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
                   const std::function<void(const LearnProgress&)>& progress);
 

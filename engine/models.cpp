@@ -87,6 +87,7 @@ std::string card_text(const VersionCard& card, const json::object& files) {
                                       {"from", card.from},
                                       {"catalog_revision", card.catalog_revision},
                                       {"trained_ms", card.trained_ms},
+                                      {"device", card.device},
                                       {"metrics", metrics},
                                       {"fovea_version", card.fovea_version},
                                       {"files", files}}) +
@@ -111,6 +112,9 @@ VersionCard parse_card(const json::object& card) {
   result.from = card.at("from").as_string();
   result.catalog_revision = card.at("catalog_revision").to_number<std::uint64_t>();
   result.trained_ms = card.at("trained_ms").to_number<std::int64_t>();
+  // Versions of before knew one device only.
+  const json::value* device = card.if_contains("device");
+  result.device = device == nullptr ? "CPU" : json::value_to<std::string>(*device);
   for (const auto& [key, value] : card.at("metrics").as_object()) {
     result.metrics[key] = value.to_number<double>();
   }

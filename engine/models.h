@@ -43,6 +43,7 @@ struct VersionCard {
   std::uint64_t catalog_revision =
       0;  ///< Items put later are not in the arrays and are encoded when loaded.
   std::int64_t trained_ms = 0;
+  std::string device;  ///< That the encoder was trained on: "CPU" or a GPU by its name.
   std::map<std::string, double> metrics;  ///< Validation metrics by name.
   std::string fovea_version;
 };

@@ -15,6 +15,7 @@
 #include "engine/models.h"
 #include "engine/synthetic.h"
 #include "engine/training_log.h"
+#include "ranking/device.h"
 
 namespace fovea::engine {
 namespace {
@@ -124,6 +125,22 @@ TEST_F(Learning, BehavioursMakeAModelThatServes) {
   EXPECT_EQ(response.model_version, result.version);
 }
 
+TEST_F(Learning, WithoutAGpuATrainingOnOneSaysWhyBeforeItBegins) {
+  const ranking::DeviceCount devices = ranking::device_count();
+  if (devices.count > 0) GTEST_SKIP() << "there is a GPU";
+  stock(true);
+  LearnOptions options = small();
+  options.gpu = true;
+  try {
+    learn(options);
+    FAIL() << "it was trained";
+  } catch (const ranking::DeviceError& error) {
+    EXPECT_THAT(error.what(), HasSubstr(devices.reason));
+  }
+  EXPECT_THAT(stages_, testing::IsEmpty());
+  EXPECT_FALSE(Versions(directory_).current());
+}
+
 TEST_F(Learning, TheCardSaysWhatWasLearnedFrom) {
   stock(true);
   const LearnResult all = learn();
@@ -133,6 +150,7 @@ TEST_F(Learning, TheCardSaysWhatWasLearnedFrom) {
 
   const Version version = Versions(directory_).load(held_out.version);
   EXPECT_EQ(version.card.split, Split::kLeaveOneOut);
+  EXPECT_EQ(version.card.device, "CPU");
   EXPECT_EQ(version.card.behaviours, held_out.behaviours);
   EXPECT_EQ(version.card.users, held_out.users);
   EXPECT_EQ(version.card.items, 80U);
