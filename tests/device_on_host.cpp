@@ -19,15 +19,18 @@ namespace {
 constexpr std::uintptr_t kShift = std::uintptr_t{1} << 46;  // beyond a program's addresses
 
 template <typename T>
+T* shifted(T* address, std::uintptr_t by) {
+  if (address == nullptr) return nullptr;
+  const auto bits = std::bit_cast<std::uintptr_t>(address);
+  return std::bit_cast<T*>(bits + by);
+}
+template <typename T>
 T* there(T* host) {
-  return host == nullptr ? nullptr
-                         : reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(host) + kShift);
+  return shifted(host, kShift);
 }
 template <typename T>
 T* back(T* device) {
-  return device == nullptr
-             ? nullptr
-             : reinterpret_cast<T*>(reinterpret_cast<std::uintptr_t>(device) - kShift);
+  return shifted(device, -kShift);
 }
 
 // Arguments of an op as its body on the host reads them.

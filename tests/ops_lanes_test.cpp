@@ -68,7 +68,7 @@ void for_lanes(std::size_t group, const Work& work) {
 
 // Empty sequences, single behaviours, a warp's width and its neighbours, the longest there are.
 struct Ragged {
-  explicit Ragged(std::vector<std::size_t> lengths) {
+  explicit Ragged(const std::vector<std::size_t>& lengths) {
     std::vector<std::uint32_t> offsets = {0};
     for (const std::size_t length : lengths) {
       offsets.push_back(offsets.back() + static_cast<std::uint32_t>(length));
