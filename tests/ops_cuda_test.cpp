@@ -292,7 +292,7 @@ TEST_F(OpsCuda, RowsAgree) {
     const Both<std::uint32_t> others(gpu(), draw_rows(t, table));
     const Both<std::uint32_t> shuffled(gpu(), shuffled_values);
     const Both<float> factors(gpu(), factor_values);
-    const Both<float> from(gpu(), draw((t + table) * d));
+    const Both<float> from(gpu(), draw((t + table + 2) * d));
     IndexLists::SegmentLists list{};
     const BothLists lists(cpu_, gpu(), [&](IndexLists& to) { list = to.add_segments(row_values); });
     const auto agree = [&](const Outputs<float>& before, double tolerance, const auto& run) {
