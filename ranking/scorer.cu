@@ -194,7 +194,11 @@ struct Scorer::State {
                        n * sizeof(float), cudaMemcpyHostToDevice),
             "uploading items");
     }
+    settle();
   }
+
+  // Uploads go by the default stream, which ours does not wait for.
+  static void settle() { check(cudaStreamSynchronize(nullptr), "uploading"); }
 
   unsigned blocks() const { return static_cast<unsigned>(processors); }
   void queue_pairs() {
@@ -209,7 +213,9 @@ struct Scorer::State {
 
   // What a call does between its transfers.
   void queue_kernels(bool with_best) {
-    check(cudaMemsetAsync(cleared.data(), 0, cleared_bytes, stream.stream), "clearing");
+    if (cleared_bytes > 0) {
+      check(cudaMemsetAsync(cleared.data(), 0, cleared_bytes, stream.stream), "clearing");
+    }
     queue_pairs();
     queue_tiles();
     if (with_best) queue_best();
@@ -314,6 +320,7 @@ void Scorer::put(std::size_t first, const ScorerItems& items) { state_->put(firs
 void Scorer::put_since(const Transitions* since) {
   check(cudaStreamSynchronize(state_->stream.stream), "waiting");
   state_->since.assign(since, state_->items);
+  State::settle();
   state_->graphs.clear();  // they have the old arrays
 }
 

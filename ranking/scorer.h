@@ -88,7 +88,8 @@ class Scorer {
   void put_since(const Transitions* since);
 
   /// Scores of every candidate, request after request: `scores` [sum of N]. `device_rows`: the
-  /// candidates of all requests one after another in the device's memory, or null.
+  /// candidates of all requests one after another in the device's memory, written before the call,
+  /// or null.
   void score(std::span<const ScorerRequest> requests, std::span<float> scores,
              const std::uint32_t* device_rows = nullptr);
   /// The n <= 1024 best of each request, best first, ties in the order of the candidates. A request

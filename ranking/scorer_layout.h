@@ -169,8 +169,8 @@ FOVEA_BOTH constexpr SharedPlan shared_plan(const BankShape& shape, std::size_t 
   return plan;
 }
 
-/// Sizes of one bucket share a captured graph: at least `bytes`, at most a quarter or 4 KB more, and
-/// few different ones.
+/// Sizes of one bucket share a captured graph: at least `bytes`, at most a quarter or 4 KB more,
+/// and few different ones.
 FOVEA_BOTH constexpr std::size_t bucket(std::size_t bytes) {
   std::size_t step = 4096;
   while (step * 8 <= bytes) step *= 2;
