@@ -1,4 +1,7 @@
 # Where each dependency is found. Names what to install when one is missing; `make build` installs them all.
+if(FOVEA_PACK)
+  include(${CMAKE_CURRENT_LIST_DIR}/pack.cmake)
+endif()
 find_package(Threads REQUIRED)
 # A sanitizer cannot see into an OpenMP runtime that is not built with it, so those builds run without.
 if(NOT FOVEA_SANITIZE)
@@ -26,8 +29,15 @@ endfunction()
 
 fovea_find_library(fovea::rocksdb rocksdb rocksdb/db.h)
 fovea_find_library(fovea::thrift thrift thrift/Thrift.h)
-fovea_find_library(fovea::dnnl dnnl oneapi/dnnl/dnnl.h)
 fovea_find_library(fovea::openblas openblas cblas.h)
+if(FOVEA_PACK)
+  set_property(TARGET fovea::openblas PROPERTY INTERFACE_LINK_LIBRARIES gfortran quadmath Threads::Threads)
+  add_library(fovea_dnnl STATIC ${CMAKE_CURRENT_LIST_DIR}/dnnl_sgemm.cpp)
+  target_link_libraries(fovea_dnnl PRIVATE fovea::openblas)
+  add_library(fovea::dnnl ALIAS fovea_dnnl)
+else()
+  fovea_find_library(fovea::dnnl dnnl oneapi/dnnl/dnnl.h)
+endif()
 fovea_find_library(fovea::utf8proc utf8proc utf8proc.h)
 find_program(THRIFT_COMPILER thrift REQUIRED)
 

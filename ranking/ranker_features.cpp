@@ -14,16 +14,7 @@ namespace {
 
 using ops::Transpose;
 
-// A pair without a kept transition counts as if it had this one: little, but with a logarithm.
-constexpr float kTransitionFloor = 1e-4F;
-// Behaviours that the text features and the fixed transition score look back on.
-constexpr std::size_t kRecent = 20;
-constexpr float kEaseUnit = 10;        // the strongest entries are a few tenths
 constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets are 18 hours
-
-bool positive(const RankerWeights& weights, const Behaviour& behaviour) {
-  return weights.action_weights[behaviour.action] > 0;
-}
 
 // The candidates by row, so that a source's entries are met in one pass.
 class CandidatesByRow {
@@ -48,21 +39,6 @@ class CandidatesByRow {
  private:
   std::vector<std::pair<std::uint32_t, std::size_t>> sorted_;
 };
-
-void describe_behaviours(const RankerWeights& weights, std::span<const Behaviour> behaviours,
-                         RankerTape& tape) {
-  const std::size_t l = behaviours.size();
-  tape.age.resize(l);
-  tape.gap.resize(l);
-  tape.rating.resize(l);
-  float mean = 0;
-  for (const Behaviour& b : behaviours) mean += b.value / static_cast<float>(l);
-  for (std::size_t j = 0; j < l; ++j) {
-    tape.age[j] = static_cast<float>(l - 1 - j);
-    tape.gap[j] = kGapUnit * gap_bucket(behaviours[j].time_ms, behaviours.back().time_ms);
-    tape.rating[j] = std::clamp((behaviours[j].value - mean) * weights.value_scale, -3.0F, 3.0F);
-  }
-}
 
 // log_transition [N, L], and the fixed transition score.
 void transition_features(const RankerWeights& weights, const ItemRelations& relations,
@@ -166,12 +142,31 @@ void vector_features(const Context& context, std::size_t d, const BehaviourInput
 
 }  // namespace
 
+BehaviourDescription describe_behaviours(const RankerWeights& weights,
+                                         std::span<const Behaviour> behaviours) {
+  const std::size_t l = behaviours.size();
+  BehaviourDescription described{std::vector<float>(l), std::vector<float>(l),
+                                 std::vector<float>(l)};
+  float mean = 0;
+  for (const Behaviour& b : behaviours) mean += b.value / static_cast<float>(l);
+  for (std::size_t j = 0; j < l; ++j) {
+    described.age[j] = static_cast<float>(l - 1 - j);
+    described.gap[j] = kGapUnit * gap_bucket(behaviours[j].time_ms, behaviours.back().time_ms);
+    described.rating[j] =
+        std::clamp((behaviours[j].value - mean) * weights.value_scale, -3.0F, 3.0F);
+  }
+  return described;
+}
+
 void describe(const Context& context, const RankerWeights& weights, const ItemRelations& relations,
               const BehaviourInput& behaviours, const CandidateInput& candidates,
               std::span<const float> retrieval, RankerTape& tape) {
   const std::size_t text_width = weights.shape.text_width;
   const CandidatesByRow by_row(candidates.rows);
-  describe_behaviours(weights, behaviours.behaviours, tape);
+  BehaviourDescription described = describe_behaviours(weights, behaviours.behaviours);
+  tape.age = std::move(described.age);
+  tape.gap = std::move(described.gap);
+  tape.rating = std::move(described.rating);
   ops::gemm(context, Transpose::kNo, Transpose::kYes, tape.candidates, tape.behaviours, text_width,
             1, candidates.texts.data(), text_width, behaviours.texts.data(), text_width, 0,
             tape.cosine.data(), tape.behaviours);
