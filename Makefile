@@ -54,7 +54,8 @@ bench: install-bench build/build.ninja ## Measure the parts on this machine (BEN
 	@ninja -C build -j $(JOBS) fovea_benchmarks
 	@build/tests/benchmarks/fovea_benchmarks
 
-faiss: install-build ## Build Faiss for this machine's processor; the next build uses it
+# Which GPUs CUDA code is built for is one setting for Faiss and for ours: make faiss CUDA_ARCHITECTURES="80;90".
+faiss: install-build ## Build Faiss for this machine's processor, and for GPUs where CUDA is; the next build uses it
 	@cmake/build_faiss.sh
 
 help: ## This list
@@ -62,7 +63,7 @@ help: ## This list
 
 # Ninja runs CMake again by itself when a CMake file changes.
 build/build.ninja: | install-build
-	@cmake --preset release
+	@cmake --preset release $(if $(CUDA_ARCHITECTURES),"-DCMAKE_CUDA_ARCHITECTURES=$(CUDA_ARCHITECTURES)")
 build-asan/build.ninja: | install-check
 	@cmake --preset asan
 build-tsan/build.ninja: | install-check

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Builds Faiss for this machine's processor from Debian's source package: the version of libfaiss-dev, with AVX2 where the
-# package must keep to SSE2. The library lands in the cache outside the checkout, where cmake/faiss.cmake looks first.
-# Does nothing when it is already there. The machine's own package sources stay as they are.
+# package must keep to SSE2, and with the GPU indexes where CUDA's compiler is found. CUDA_ARCHITECTURES says for which
+# GPUs, "90" (Hopper) by default, several as "80;90". The library lands in the cache outside the checkout, where
+# cmake/faiss.cmake looks first. Does nothing when it is already there. The machine's own package sources stay as they are.
 set -eu
 
 version=1.7.3
@@ -13,8 +14,25 @@ fail() {
   exit 1
 }
 
+nvcc=$(command -v nvcc || true)
+[ -n "$nvcc" ] || [ ! -x /usr/local/cuda/bin/nvcc ] || nvcc=/usr/local/cuda/bin/nvcc
+architectures=${CUDA_ARCHITECTURES:-90}
+what=AVX2
+if [ -n "$nvcc" ]; then
+  name="$name-gpu$(echo "$architectures" | tr ';' '-')"
+  what="AVX2 and the GPU indexes (sm $architectures)"
+fi
+
+# Builds configured before this one was there are configured again.
+configure_again() {
+  for configured in build build-asan build-tsan; do
+    [ ! -e "$checkout/$configured/build.ninja" ] ||
+      cmake ${nvcc:+"-DCMAKE_CUDA_ARCHITECTURES=$architectures"} "$checkout/$configured" >/dev/null
+  done
+}
+
 if [ -e "$cache/$name/lib/libfaiss.a" ]; then
-  echo "Faiss $version is already built: $cache/$name"
+  echo "Faiss $version with $what is already built: $cache/$name"
   exit 0
 fi
 grep -qw avx2 /proc/cpuinfo || fail "this processor has no AVX2; Debian's package is the right Faiss for it"
@@ -53,9 +71,27 @@ apt_here source --download-only faiss
 mkdir source
 tar -xf "faiss_$version.orig.tar.gz" -C source --strip-components=1
 
+set -- -DFAISS_ENABLE_GPU=OFF
+if [ -n "$nvcc" ]; then
+  set -- -DFAISS_ENABLE_GPU=ON "-DCMAKE_CUDA_COMPILER=$nvcc" "-DCMAKE_CUDA_ARCHITECTURES=$architectures" \
+    -DCMAKE_CUDA_STANDARD=17
+  # A failed check, such as any CUDA call on a device that is lost, ends the whole process. Here it throws, so that a
+  # server can go on without the device; in a destructor that runs because of such an exception it is passed over.
+  sed -i -e 's/abort();/if (std::uncaught_exceptions() == 0) FAISS_THROW_MSG("check failed: " #X);/' \
+    -e 's/#include <cstdlib>/&\n#include <exception>/' source/faiss/impl/FaissAssert.h
+  [ "$(grep -c 'uncaught_exceptions() == 0) FAISS_THROW_MSG' source/faiss/impl/FaissAssert.h)" = 3 ] ||
+    fail "FaissAssert.h is not as it was in $version"
+  # The kernels select up to 2048; the check before them stops at 2047.
+  sed -i 's/< (Index::idx_t)getMaxKSelection()/<= (Index::idx_t)getMaxKSelection()/' source/faiss/gpu/impl/IndexUtils.cu
+fi
+if command -v ccache >/dev/null; then
+  export CCACHE_BASEDIR="$work"  # what lies there counts by its relative path: the folder has a new name every time
+  set -- "$@" -DCMAKE_CXX_COMPILER_LAUNCHER=ccache -DCMAKE_CUDA_COMPILER_LAUNCHER=ccache
+fi
+echo "Building Faiss $version with $what; with the GPU indexes that takes some 16 minutes on 2 cores"
 cmake -G Ninja -S source -B build -DCMAKE_BUILD_TYPE=Release -DCMAKE_POSITION_INDEPENDENT_CODE=ON \
-  -DBUILD_SHARED_LIBS=OFF -DBUILD_TESTING=OFF -DFAISS_OPT_LEVEL=avx2 -DFAISS_ENABLE_GPU=OFF \
-  -DFAISS_ENABLE_PYTHON=OFF -DBLA_VENDOR=OpenBLAS
+  -DBUILD_SHARED_LIBS=OFF -DBUILD_TESTING=OFF -DFAISS_OPT_LEVEL=avx2 \
+  -DFAISS_ENABLE_PYTHON=OFF -DBLA_VENDOR=OpenBLAS "$@"
 nice ninja -C build faiss_avx2
 
 # Put together beside its final place, so that nobody ever finds half of it.
@@ -63,13 +99,10 @@ mkdir -p "$cache"
 ready=$(mktemp -d "$cache/.$name.XXXXXX")
 mkdir -p "$ready/lib" "$ready/include"
 cp build/faiss/libfaiss_avx2.a "$ready/lib/libfaiss.a"
-(cd source && find faiss -name '*.h' -not -path 'faiss/gpu/*' -exec cp --parents -t "$ready/include" {} +)
+headers() { (cd source && find faiss -name '*.h' "$@" -exec cp --parents -t "$ready/include" {} +); }
+if [ -n "$nvcc" ]; then headers; else headers -not -path 'faiss/gpu/*'; fi
 chmod 755 "$ready"
 rm -rf "${cache:?}/$name"
 mv "$ready" "$cache/$name"
-echo "Faiss $version with AVX2 is built: $cache/$name"
-
-# Builds configured before it was there are configured again.
-for configured in build build-asan build-tsan; do
-  [ ! -e "$checkout/$configured/build.ninja" ] || cmake "$checkout/$configured" >/dev/null
-done
+echo "Faiss $version with $what is built: $cache/$name"
+configure_again

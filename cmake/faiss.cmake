@@ -1,8 +1,20 @@
-# Faiss: the build that `make faiss` left in the cache when there is one, else Debian's package.
+# Faiss: the build that `make faiss` left in the cache when there is one, else Debian's package. The one with GPU indexes
+# is for the architectures that our own CUDA code is built for; FOVEA_GPU_INDEX says whether it is used.
 set(FOVEA_CACHE "$ENV{HOME}/.cache/fovea" CACHE PATH "Where `make faiss` puts its build")
+set(FOVEA_GPU_INDEX OFF)
 set(faiss_built ${FOVEA_CACHE}/faiss-1.7.3-avx2)
+list(JOIN CMAKE_CUDA_ARCHITECTURES "-" faiss_architectures)
+if(FOVEA_CUDA AND EXISTS ${faiss_built}-gpu${faiss_architectures}/lib/libfaiss.a)
+  set(FOVEA_GPU_INDEX ON)
+  set(faiss_built ${faiss_built}-gpu${faiss_architectures})
+endif()
 if(EXISTS ${faiss_built}/lib/libfaiss.a)
-  set(FOVEA_FAISS_BUILD "built from source (AVX2, CPU)")
+  if(FOVEA_GPU_INDEX)
+    list(JOIN CMAKE_CUDA_ARCHITECTURES ", " faiss_architectures)
+    set(FOVEA_FAISS_BUILD "built from source (AVX2, CPU and GPU sm ${faiss_architectures})")
+  else()
+    set(FOVEA_FAISS_BUILD "built from source (AVX2, CPU)")
+  endif()
   add_library(fovea::faiss UNKNOWN IMPORTED GLOBAL)
   set_target_properties(fovea::faiss PROPERTIES
     IMPORTED_LOCATION ${faiss_built}/lib/libfaiss.a INTERFACE_INCLUDE_DIRECTORIES ${faiss_built}/include)
@@ -10,5 +22,14 @@ else()
   set(FOVEA_FAISS_BUILD "Debian package (SSE2, CPU)")
   fovea_find_library(fovea::faiss faiss faiss/IndexFlat.h)
 endif()
-# Both are static. GNU's OpenMP runtime by name: they were built with it, whatever compiles ours.
+# All are static. GNU's OpenMP runtime by name: they were built with it, whatever compiles ours.
 set_property(TARGET fovea::faiss PROPERTY INTERFACE_LINK_LIBRARIES "fovea::openblas;gomp")
+if(FOVEA_GPU_INDEX)
+  # CUDA's runtime is linked in, and cuBLAS is opened when it is first called, so that the program starts where neither
+  # they nor a driver are installed.
+  find_package(CUDAToolkit REQUIRED)
+  add_library(fovea_cublas STATIC ${CMAKE_CURRENT_LIST_DIR}/cublas_on_demand.cpp)
+  target_include_directories(fovea_cublas SYSTEM PUBLIC ${CUDAToolkit_INCLUDE_DIRS})
+  target_link_libraries(fovea_cublas PUBLIC CUDA::cudart_static ${CMAKE_DL_LIBS})
+  set_property(TARGET fovea::faiss APPEND PROPERTY INTERFACE_LINK_LIBRARIES fovea_cublas)
+endif()

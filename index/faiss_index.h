@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "index/vector_index.h"
@@ -43,8 +44,15 @@ std::unique_ptr<VectorIndex> make_approximate(std::unique_ptr<faiss::Index> inde
                                               const IndexOptions& options);
 
 std::unique_ptr<faiss::Index> build_exact(std::span<const float> vectors, std::size_t width);
-std::unique_ptr<faiss::Index> build_approximate(std::span<const float> vectors, std::size_t width,
-                                                const IndexOptions& options);
+
+/// How the vectors of inverted lists are stored: 8 bits or 16 bits a channel, or product-quantized.
+enum class Code { kSq8, kFp16, kPq };
+/// A trained faiss::IndexIVF over all vectors, whose lists' centres are an IndexFlatIP.
+std::unique_ptr<faiss::Index> build_lists(Code code, std::span<const float> vectors,
+                                          std::size_t width, const IndexOptions& options);
+/// Bytes that a product-quantized vector takes: the longest code that Faiss' GPU kernels read and
+/// that leaves a byte at least two and at most eight channels. Nothing where no code does.
+std::optional<std::size_t> pq_bytes(std::size_t width);
 
 /// The calling thread's OpenMP width for as long as this lives.
 class ThreadWidth {

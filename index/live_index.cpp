@@ -5,17 +5,8 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
-#include <unordered_set>
 
 namespace fovea::index {
-
-/// What one search sees. Fresh vectors are few; their index is built anew by every put.
-struct LiveIndex::State {
-  std::unordered_set<std::uint32_t> out_of_main;  // rows of main: removed, or fresh now
-  std::vector<std::uint32_t> fresh_rows;
-  std::vector<float> fresh_vectors;          // [fresh, width]
-  std::unique_ptr<const VectorIndex> fresh;  // null when there are none
-};
 
 LiveIndex::LiveIndex(std::unique_ptr<const VectorIndex> main, std::size_t width)
     : width_(width), main_(std::move(main)), state_(std::make_shared<State>()) {
@@ -96,28 +87,55 @@ void LiveIndex::replace(std::span<const std::uint32_t> rows, std::span<const flo
   state_ = std::move(next);
 }
 
+namespace {
+
+// Rows of main that are still its own and that `allow` accepts; empty where those are all.
+RowFilter live_in_main(const LiveIndex::State& state, const RowFilter& allow) {
+  if (state.out_of_main.empty()) return allow;
+  return
+      [&](std::uint32_t row) { return !state.out_of_main.contains(row) && (!allow || allow(row)); };
+}
+
+std::vector<Neighbour> merged(std::vector<Neighbour> main, const std::vector<Neighbour>& fresh,
+                              std::size_t k) {
+  if (fresh.empty()) return main;
+  std::vector<Neighbour> both;
+  both.reserve(main.size() + fresh.size());
+  std::ranges::merge(main, fresh, std::back_inserter(both), std::ranges::greater{},
+                     &Neighbour::score, &Neighbour::score);
+  both.resize(std::min(both.size(), k));
+  return both;
+}
+
+}  // namespace
+
 std::vector<Neighbour> LiveIndex::search(std::span<const float> query, std::size_t k,
                                          const RowFilter& allow) const {
   const auto now = state();
   std::vector<Neighbour> found;
+  if (main_) found = main_->search(query, k, live_in_main(*now, allow));
+  if (!now->fresh) return found;
+  return merged(std::move(found), now->fresh->search(query, k, allow), k);
+}
+
+std::vector<std::vector<Neighbour>> LiveIndex::search_batch(
+    std::span<const float> queries, std::size_t k, std::span<const RowFilter> allow) const {
+  const std::size_t batch = batch_size(queries, width_, allow.size());
+  const auto now = state();
+  std::vector<std::vector<Neighbour>> found(batch);
   if (main_) {
-    RowFilter live = allow;
-    if (!now->out_of_main.empty()) {
-      live = [&](std::uint32_t row) {
-        return !now->out_of_main.contains(row) && (!allow || allow(row));
-      };
+    std::vector<RowFilter> live;
+    if (!allow.empty() || !now->out_of_main.empty()) {
+      static const RowFilter kEvery;
+      for (std::size_t b = 0; b < batch; ++b) {
+        live.push_back(live_in_main(*now, allow.empty() ? kEvery : allow[b]));
+      }
     }
-    found = main_->search(query, k, live);
+    found = main_->search_batch(queries, k, live);
   }
-  if (now->fresh) {
-    const auto fresh = now->fresh->search(query, k, allow);
-    std::vector<Neighbour> merged;
-    merged.reserve(found.size() + fresh.size());
-    std::ranges::merge(found, fresh, std::back_inserter(merged), std::ranges::greater{},
-                       &Neighbour::score, &Neighbour::score);
-    merged.resize(std::min(merged.size(), k));
-    return merged;
-  }
+  if (!now->fresh) return found;
+  const auto fresh = now->fresh->search_batch(queries, k, allow);
+  for (std::size_t b = 0; b < batch; ++b) found[b] = merged(std::move(found[b]), fresh[b], k);
   return found;
 }
 

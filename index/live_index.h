@@ -7,6 +7,8 @@
 #include <memory>
 #include <mutex>
 #include <span>
+#include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "index/vector_index.h"
@@ -27,14 +29,28 @@ class LiveIndex {
   /// At most k live rows that `allow` accepts (empty: all), best first.
   std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
                                 const RowFilter& allow = {}) const;
+  /// The same for B queries at once, [B, width]; `allow` is empty or holds one filter per query.
+  /// Returns B lists.
+  std::vector<std::vector<Neighbour>> search_batch(std::span<const float> queries, std::size_t k,
+                                                   std::span<const RowFilter> allow = {}) const;
 
   std::size_t size() const;  ///< Live rows.
   std::size_t width() const { return width_; }
   std::string kind() const;  ///< Of main; "exact" without one.
 
- private:
-  struct State;
+  /// What one search sees beside main. Fresh vectors are few; their index is built anew by every
+  /// put.
+  struct State {
+    std::unordered_set<std::uint32_t> out_of_main;  // rows of main: removed, or fresh now
+    std::vector<std::uint32_t> fresh_rows;
+    std::vector<float> fresh_vectors;          // [fresh, width]
+    std::unique_ptr<const VectorIndex> fresh;  // null when there are none
+  };
+  /// For who keeps a copy of it elsewhere: another pointer with every change.
   std::shared_ptr<const State> state() const;
+  const VectorIndex* main() const { return main_.get(); }  ///< Null: everything is fresh.
+
+ private:
   /// Takes rows out, and with `vectors` not empty puts them in again as fresh.
   void replace(std::span<const std::uint32_t> rows, std::span<const float> vectors);
 

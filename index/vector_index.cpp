@@ -11,6 +11,31 @@
 
 namespace fovea::index {
 
+std::size_t batch_size(std::span<const float> queries, std::size_t width, std::size_t filters) {
+  if (width == 0 || queries.size() % width != 0) {
+    throw std::invalid_argument("queries have " + std::to_string(queries.size()) +
+                                " channels in all; a multiple of " + std::to_string(width) +
+                                " is right here");
+  }
+  const std::size_t batch = queries.size() / width;
+  if (filters != 0 && filters != batch) {
+    throw std::invalid_argument(std::to_string(filters) + " filters cannot belong to " +
+                                std::to_string(batch) + " queries");
+  }
+  return batch;
+}
+
+std::vector<std::vector<Neighbour>> VectorIndex::search_batch(
+    std::span<const float> queries, std::size_t k, std::span<const RowFilter> allow) const {
+  const std::size_t batch = batch_size(queries, width(), allow.size());
+  std::vector<std::vector<Neighbour>> found(batch);
+  for (std::size_t b = 0; b < batch; ++b) {
+    found[b] =
+        search(queries.subspan(b * width(), width()), k, allow.empty() ? RowFilter() : allow[b]);
+  }
+  return found;
+}
+
 std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
                                          std::span<const float> vectors, std::size_t width,
                                          const IndexOptions& options, int threads) {
@@ -24,7 +49,8 @@ std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
   if (rows.size() <= options.exact_items_max) {
     return make_exact(build_exact(vectors, width), std::move(kept));
   }
-  return make_approximate(build_approximate(vectors, width, options), std::move(kept), options);
+  return make_approximate(build_lists(Code::kSq8, vectors, width, options), std::move(kept),
+                          options);
 }
 
 std::unique_ptr<VectorIndex> load_index(const std::filesystem::path& file,

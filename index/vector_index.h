@@ -22,7 +22,8 @@ struct Neighbour {
 /// vector; must not throw.
 using RowFilter = std::function<bool(std::uint32_t row)>;
 
-/// Immutable once built; search is thread-safe and uses the calling thread only.
+/// Immutable once built; search is thread-safe. On the CPU it uses the calling thread only; on a
+/// GPU searches wait for each other.
 class VectorIndex {
  public:
   virtual ~VectorIndex() = default;
@@ -30,10 +31,15 @@ class VectorIndex {
   /// otherwise. An empty `allow` allows every row.
   virtual std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
                                         const RowFilter& allow) const = 0;
+  /// The same for B queries at once, [B, width()]; `allow` is empty or holds one filter per query.
+  /// Returns B lists. One after the other unless the kind does better.
+  virtual std::vector<std::vector<Neighbour>> search_batch(std::span<const float> queries,
+                                                           std::size_t k,
+                                                           std::span<const RowFilter> allow) const;
   virtual std::size_t size() const = 0;
   virtual std::span<const std::uint32_t> rows() const = 0;  ///< Those stored, in no order.
   virtual std::size_t width() const = 0;
-  virtual std::string kind() const = 0;  ///< "exact" or "ivf-sq8".
+  virtual std::string kind() const = 0;  ///< "exact", "ivf-sq8" or a kind of index/gpu_index.h.
   /// Throws std::runtime_error naming the file.
   virtual void save(const std::filesystem::path& file) const = 0;
 };
@@ -56,6 +62,10 @@ std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
 /// Notices damage, not forgery: a file from elsewhere is to be compared with a known hash first.
 std::unique_ptr<VectorIndex> load_index(const std::filesystem::path& file,
                                         const IndexOptions& options = {});
+
+/// How many queries of `width` channels these are. Throws std::invalid_argument where they are not
+/// whole, or where `filters` is neither 0 nor their number.
+std::size_t batch_size(std::span<const float> queries, std::size_t width, std::size_t filters);
 
 /// Which Faiss this program runs on, for people: "Faiss 1.7.3, Debian package (SSE2, CPU)".
 std::string faiss_build();
