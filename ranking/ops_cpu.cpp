@@ -261,6 +261,7 @@ void causal_attention(const Context& context, const Sequences& sequences, std::s
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   for_rows(context, sequences.count, 2, [&](std::size_t s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
+    if (n == 0) return;  // arrays without a token may be null
     const std::size_t block_start = heads * sequences.pair_starts[s];
     const float* first = qkv + static_cast<std::size_t>(offsets[s]) * 3 * width;
     float* result = out + static_cast<std::size_t>(offsets[s]) * width;
@@ -298,6 +299,7 @@ void causal_attention_backward(const Context& context, const Sequences& sequence
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   for_rows(context, sequences.count, 2, [&](std::size_t s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
+    if (n == 0) return;  // arrays without a token may be null
     const std::size_t block_start = heads * sequences.pair_starts[s];
     const std::size_t start = static_cast<std::size_t>(offsets[s]) * 3 * width;
     std::fill(dqkv + start, dqkv + start + n * 3 * width, 0.0F);
