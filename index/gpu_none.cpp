@@ -19,6 +19,7 @@ class DeviceSearch::Impl {};
 
 std::shared_ptr<GpuDevice> open_gpu(const GpuOptions&) { none(); }
 std::string failure(const GpuDevice&) { none(); }
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the one with a GPU keeps it.
 std::unique_ptr<VectorIndex> build_gpu_index(std::shared_ptr<GpuDevice>,
                                              std::span<const std::uint32_t>, std::span<const float>,
                                              std::size_t, const GpuIndexOptions&, int) {
