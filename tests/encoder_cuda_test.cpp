@@ -149,7 +149,7 @@ TEST_F(EncoderCuda, LossGradientsAndStepAgree) {
     for (const bool sampled : {false, true}) {
       expect_agreement_of(example, sampled, Products::kFloat32, 2e-3);
       // Rounding of one behaviour's factors is not averaged out by others.
-      expect_agreement_of(example, sampled, Products::kBfloat16, c.tokens == 1 ? 0.5 : 0.15);
+      expect_agreement_of(example, sampled, Products::kBfloat16, c.tokens == 1 ? 1.0 : 0.3);
     }
   }
 }
