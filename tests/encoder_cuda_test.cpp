@@ -147,7 +147,7 @@ TEST_F(EncoderCuda, LossGradientsAndStepAgree) {
                  std::to_string(c.tokens));
     const Example example = draw_example(shape(c.width, c.heads, c.longest, c.options), c.tokens);
     for (const bool sampled : {false, true}) {
-      expect_agreement_of(example, sampled, Products::kFloat32, 2e-3);
+      expect_agreement_of(example, sampled, Products::kFloat32, 4e-3);
       // Rounding of one behaviour's factors is not averaged out by others.
       expect_agreement_of(example, sampled, Products::kBfloat16, c.tokens == 1 ? 1.0 : 0.3);
     }
