@@ -1,8 +1,8 @@
 #include "engine/dataset.h"
 
 #include <algorithm>
-#include <cmath>
 #include <ranges>
+#include <span>
 
 #include "engine/behaviours.h"
 
@@ -29,16 +29,6 @@ Dataset read_dataset(storage::Db& db) {
     dataset.interactions.add_user(oldest_first);
   });
   return dataset;
-}
-
-std::vector<float> log_popularity(const ranking::Interactions& interactions, std::size_t items,
-                                  std::span<const float> action_weights) {
-  std::vector<float> result(items);
-  for (const ranking::Behaviour& behaviour : interactions.behaviours) {
-    if (action_weights[behaviour.action] > 0) ++result[behaviour.row];
-  }
-  for (float& count : result) count = std::log1p(count);
-  return result;
 }
 
 }  // namespace fovea::engine

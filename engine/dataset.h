@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstddef>
-#include <span>
 #include <vector>
 
 #include "ranking/interactions.h"
@@ -19,9 +18,5 @@ struct Dataset {
 };
 
 Dataset read_dataset(storage::Db& db);
-
-/// [items], log(1 + behaviours of positive weight).
-std::vector<float> log_popularity(const ranking::Interactions& interactions, std::size_t items,
-                                  std::span<const float> action_weights);
 
 }  // namespace fovea::engine

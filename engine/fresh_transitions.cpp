@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "engine/behaviours.h"
-#include "engine/dataset.h"
 
 namespace fovea::engine {
 namespace {

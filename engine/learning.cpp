@@ -20,6 +20,7 @@
 #include "index/vector_index.h"
 #include "ranking/device.h"
 #include "ranking/text_space.h"
+#include "ranking/unseen.h"
 #include "storage/db.h"
 
 namespace fovea::engine {
@@ -173,7 +174,7 @@ class Learning {
                               fresh, version_.card.behaviours));
     }
     version_.log_popularity =
-        log_popularity(parts.train, version_.card.items, dataset.action_weights);
+        ranking::log_popularity(parts.train, version_.card.items, dataset.action_weights);
     data_.interactions = std::move(parts.train);
     data_.validation = std::move(parts.validation);
     data_.action_weights = std::move(dataset.action_weights);

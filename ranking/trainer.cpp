@@ -33,13 +33,14 @@ TrainResult train(const TrainData& data, const std::optional<TrainFrom>& from,
                           "encoder for the ranker", watch);
   }
   const EaseOptions ease_options{.items_max = options.ease_items_max};
+  const std::vector<float> early_popularity =
+      log_popularity(unseen.sequences, data.items, data.action_weights);
   RankerFit ranker;
   if (refit) {
     const Transitions early_transitions =
         Transitions::count(unseen.sequences, data.items, data.action_weights, {});
     const ItemPairs early_ease = solve_ease(unseen.sequences, data.items, data.action_weights,
                                             ease_options, options.threads);
-    const std::vector<float> early_popularity = log_popularity(unseen.sequences, data);
     ranker = train_ranker(data, {early.weights, early_transitions, early_ease, early_popularity},
                           unseen.questions, from_ranker, options, watch);
   } else {
@@ -57,7 +58,7 @@ TrainResult train(const TrainData& data, const std::optional<TrainFrom>& from,
     const Context context{options.threads};
     carry_over(all_item_vectors(context, early.weights, data.whitened.data()).values(),
                all_item_vectors(context, encoder.weights, data.whitened.data()).values(),
-               log_popularity(unseen.sequences, data), ranker.weights);
+               early_popularity, ranker.weights);
   }
   TrainResult result{.model = Model(std::make_shared<EncoderWeights>(std::move(encoder.weights)),
                                     std::make_shared<RankerWeights>(std::move(ranker.weights)),

@@ -60,10 +60,11 @@ Unseen hold_out_newest(const TrainData& data, std::int64_t after_ms, const Train
   return unseen;
 }
 
-std::vector<float> log_popularity(const Interactions& interactions, const TrainData& data) {
-  std::vector<float> result(data.items);
+std::vector<float> log_popularity(const Interactions& interactions, std::size_t items,
+                                  std::span<const float> action_weights) {
+  std::vector<float> result(items);
   for (const Behaviour& b : interactions.behaviours) {
-    if (data.action_weights[b.action] > 0) result[b.row] += 1;
+    if (action_weights[b.action] > 0) result[b.row] += 1;
   }
   for (float& x : result) x = std::log1p(x);
   return result;

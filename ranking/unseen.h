@@ -3,6 +3,7 @@
 // choice of questions; who answers them is ranker_trainer's.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ranking/trainer.h"
@@ -21,6 +22,7 @@ struct Unseen {
 Unseen hold_out_newest(const TrainData& data, std::int64_t after_ms, const TrainOptions& options);
 
 /// log(1 + behaviours of positive weight) of every item, [V].
-std::vector<float> log_popularity(const Interactions& interactions, const TrainData& data);
+std::vector<float> log_popularity(const Interactions& interactions, std::size_t items,
+                                  std::span<const float> action_weights);
 
 }  // namespace fovea::ranking

@@ -6,20 +6,13 @@
 #include <cmath>
 #include <vector>
 
-#include "ranking/random.h"
+#include "tests/ops_arrays.h"
 
 namespace fovea::ranking {
 namespace {
 
 constexpr std::size_t kWidth = 8;
 constexpr std::size_t kItems = 40;
-
-std::vector<float> random_vectors(std::size_t n, std::uint64_t seed) {
-  Random random(seed);
-  std::vector<float> vectors(n);
-  for (float& x : vectors) x = random.normal();
-  return vectors;
-}
 
 std::vector<float> product(const float* matrix, const float* vector) {
   std::vector<float> result(kWidth);
@@ -32,8 +25,8 @@ std::vector<float> product(const float* matrix, const float* vector) {
 RankerWeights random_ranker() { return RankerWeights::initial({.width = kWidth, .heads = 2}, 5); }
 
 TEST(CarryOver, KeepsProductsWhereTheVectorsWereTurned) {
-  const auto to = random_vectors(kItems * kWidth, 1);
-  const auto turn = random_vectors(kWidth * kWidth, 2);
+  const auto to = draw(kItems * kWidth, 1);
+  const auto turn = draw(kWidth * kWidth, 2);
   std::vector<float> from;
   for (std::size_t i = 0; i < kItems; ++i) {
     const auto turned = product(turn.data(), to.data() + i * kWidth);
@@ -62,8 +55,8 @@ TEST(CarryOver, KeepsProductsWhereTheVectorsWereTurned) {
 
 TEST(CarryOver, LeavesLittleWhereTheVectorsHaveNothingInCommon) {
   constexpr std::size_t kMany = 4000;
-  const auto from = random_vectors(kMany * kWidth, 3);
-  const auto to = random_vectors(kMany * kWidth, 4);
+  const auto from = draw(kMany * kWidth, 3);
+  const auto to = draw(kMany * kWidth, 4);
   RankerWeights ranker = random_ranker();
   double before = 0;
   for (const float x : ranker.query.values()) before += std::fabs(x);

@@ -13,6 +13,7 @@
 #include "ranking/index_lists.h"
 #include "ranking/ops_plain.h"
 #include "ranking/random.h"
+#include "tests/ops_arrays.h"
 
 namespace fovea::ranking {
 namespace {
@@ -21,23 +22,6 @@ using ops::Transpose;
 namespace lanes = ops::lanes;
 
 constexpr Context kContext{1};
-
-std::vector<float> draw(std::size_t n, std::uint64_t seed, float deviation = 1) {
-  Random random(seed);
-  std::vector<float> values(n);
-  for (float& x : values) x = deviation * random.normal();
-  return values;
-}
-
-std::vector<float> poisoned(std::size_t n) { return std::vector<float>(n, 777.0F); }
-
-void expect_close(const std::vector<float>& ours, const std::vector<float>& plain,
-                  float tolerance) {
-  ASSERT_EQ(ours.size(), plain.size());
-  for (std::size_t i = 0; i < ours.size(); ++i) {
-    ASSERT_NEAR(ours[i], plain[i], tolerance * (1 + std::abs(plain[i]))) << "at " << i;
-  }
-}
 
 // part(lane) of every lane, added up as reduce_cuda.cuh does: by halves within a warp, warps in
 // order.

@@ -8,19 +8,13 @@
 #include "ranking/index_lists.h"
 #include "ranking/ops_plain.h"
 #include "ranking/random.h"
+#include "tests/ops_arrays.h"
 
 namespace fovea::ranking {
 namespace {
 
 constexpr Context kContext{1};
 constexpr std::size_t kWidth = 13;
-
-std::vector<float> draw(std::size_t n, std::uint64_t seed) {
-  Random random(seed);
-  std::vector<float> values(n);
-  for (float& x : values) x = random.normal();
-  return values;
-}
 
 std::vector<std::uint32_t> draw_rows(std::size_t n, std::size_t below, std::uint64_t seed) {
   Random random(seed);

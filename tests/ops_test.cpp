@@ -9,30 +9,12 @@
 
 #include "ranking/index_lists.h"
 #include "ranking/ops_plain.h"
-#include "ranking/random.h"
+#include "tests/ops_arrays.h"
 
 namespace fovea::ranking {
 namespace {
 
 using ops::Transpose;
-
-std::vector<float> draw(std::size_t n, std::uint64_t seed, float deviation = 1) {
-  Random random(seed);
-  std::vector<float> values(n);
-  for (float& x : values) x = deviation * random.normal();
-  return values;
-}
-
-// What an op must overwrite, or must leave alone, shows up against this.
-std::vector<float> poisoned(std::size_t n) { return std::vector<float>(n, 777.0F); }
-
-void expect_close(const std::vector<float>& fast, const std::vector<float>& plain,
-                  float tolerance) {
-  ASSERT_EQ(fast.size(), plain.size());
-  for (std::size_t i = 0; i < fast.size(); ++i) {
-    ASSERT_NEAR(fast[i], plain[i], tolerance * (1 + std::abs(plain[i]))) << "at " << i;
-  }
-}
 
 class Ops : public testing::TestWithParam<int> {
  protected:

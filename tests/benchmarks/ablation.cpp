@@ -194,7 +194,7 @@ void measure(const Data& data, const std::filesystem::path& encoders, const Vari
         ranking::Transitions::count(unseen.sequences, train.items, train.action_weights, {});
     const auto ease = solve_ease(unseen.sequences, train.items, train.action_weights, ease_options,
                                  options.threads);
-    const auto popularity = log_popularity(unseen.sequences, train);
+    const auto popularity = log_popularity(unseen.sequences, train.items, train.action_weights);
     return train_ranker(train, {early, transitions, ease, popularity}, unseen.questions, nullptr,
                         options, {});
   }();
@@ -202,7 +202,7 @@ void measure(const Data& data, const std::filesystem::path& encoders, const Vari
       ranking::Transitions::count(train.interactions, train.items, train.action_weights, {});
   const auto ease = solve_ease(train.interactions, train.items, train.action_weights, ease_options,
                                options.threads);
-  const auto popularity = log_popularity(train.interactions, train);
+  const auto popularity = log_popularity(train.interactions, train.items, train.action_weights);
   const double seconds = seconds_since(start);
 
   const ranking::RankerBase base{whole, transitions, ease, popularity};
@@ -224,7 +224,7 @@ void measure(const Data& data, const std::filesystem::path& encoders, const Vari
     const ranking::Context context{options.threads};
     carry_over(all_item_vectors(context, early, train.whitened.data()).values(),
                all_item_vectors(context, whole, train.whitened.data()).values(),
-               log_popularity(unseen.sequences, train), ranker);
+               log_popularity(unseen.sequences, train.items, train.action_weights), ranker);
   }
   add(ranker, row);
   ranking::RankerWeights alone(fit.weights.shape);
