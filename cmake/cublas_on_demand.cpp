@@ -53,6 +53,10 @@ cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
   CALL("cublasSetStream_v2", handle, stream);
 }
 
+cublasStatus_t cublasGetMathMode(cublasHandle_t handle, cublasMath_t* mode) {
+  CALL("cublasGetMathMode", handle, mode);
+}
+
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
   CALL("cublasSetMathMode", handle, mode);
 }
