@@ -10,12 +10,12 @@ namespace {
 
 void* open_cublas() {
   const std::string file = "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR);
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
-  // Where NVIDIA's own installer puts it, without telling the loader.
-  if (library == nullptr) {
-    library = dlopen(("/usr/local/cuda/lib64/" + file).c_str(), RTLD_NOW | RTLD_LOCAL);
+  // Then where NVIDIA's own installers put it, without telling the loader.
+  for (const char* folder :
+       {"", "/usr/local/cuda/lib64/", "/usr/local/cuda/targets/x86_64-linux/lib/"}) {
+    if (void* library = dlopen((folder + file).c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
   }
-  return library;
+  return nullptr;
 }
 
 // Null where the library or the function is not there.

@@ -25,11 +25,5 @@ endif()
 # All are static. GNU's OpenMP runtime by name: they were built with it, whatever compiles ours.
 set_property(TARGET fovea::faiss PROPERTY INTERFACE_LINK_LIBRARIES "fovea::openblas;gomp")
 if(FOVEA_GPU_INDEX)
-  # CUDA's runtime is linked in, and cuBLAS is opened when it is first called, so that the program starts where neither
-  # they nor a driver are installed.
-  find_package(CUDAToolkit REQUIRED)
-  add_library(fovea_cublas STATIC ${CMAKE_CURRENT_LIST_DIR}/cublas_on_demand.cpp)
-  target_include_directories(fovea_cublas SYSTEM PUBLIC ${CUDAToolkit_INCLUDE_DIRS})
-  target_link_libraries(fovea_cublas PUBLIC CUDA::cudart_static ${CMAKE_DL_LIBS})
   set_property(TARGET fovea::faiss APPEND PROPERTY INTERFACE_LINK_LIBRARIES fovea_cublas)
 endif()

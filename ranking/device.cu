@@ -1,6 +1,4 @@
 // See device.h and device_cuda.cuh.
-#include <dlfcn.h>
-
 #include <cstdint>
 #include <limits>
 #include <utility>
@@ -15,23 +13,13 @@ std::string version(int number) {  // 13000: "13.0"
   return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
 
-// The library of the major version that was compiled against, from the system or the toolkit.
-void* open_cublas() {
-  const std::string file = "libcublas.so." + std::to_string(CUBLAS_VER_MAJOR);
-  for (const std::string& path : {file, "/usr/local/cuda/lib64/" + file,
-                                  "/usr/local/cuda/targets/x86_64-linux/lib/" + file}) {
-    if (void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
-  }
-  throw DeviceError("the GPU cannot be used: " + file +
+// cuBLAS is opened with its first call (cmake/cublas_on_demand.cpp); this one needs no device, so
+// that what fails is that.
+void find_cublas() {
+  int version = 0;
+  if (cublasGetProperty(MAJOR_VERSION, &version) == CUBLAS_STATUS_SUCCESS) return;
+  throw DeviceError("the GPU cannot be used: libcublas.so." + std::to_string(CUBLAS_VER_MAJOR) +
                     " of the CUDA toolkit is not installed, or not where libraries are looked for");
-}
-
-template <typename Function>
-void find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  if (function == nullptr) {
-    throw DeviceError(std::string("the GPU cannot be used: cuBLAS has no ") + name);
-  }
 }
 
 }  // namespace
@@ -39,26 +27,14 @@ void find(void* library, const char* name, Function& function) {
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // an error that can be gone on from is not told twice
-  throw DeviceError(std::string("the GPU could not ") + what + ": " + cudaGetErrorString(status));
+  throw DeviceError(std::string("the GPU could not ") + what + ": " + cudaGetErrorString(status),
+                    status == cudaErrorMemoryAllocation);
 }
 
 void check(cublasStatus_t status, const char* what) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
   throw DeviceError(std::string("the GPU could not ") + what + ": cuBLAS error " +
                     std::to_string(static_cast<int>(status)));
-}
-
-const Cublas& Cublas::load() {
-  static const Cublas functions = [] {
-    void* library = open_cublas();  // for as long as the program runs
-    Cublas found{};
-    find(library, "cublasCreate_v2", found.create);
-    find(library, "cublasDestroy_v2", found.destroy);
-    find(library, "cublasSetStream_v2", found.set_stream);
-    find(library, "cublasGemmEx", found.gemm);
-    return found;
-  }();
-  return functions;
 }
 
 DeviceCount device_count() {
@@ -80,7 +56,8 @@ DeviceCount device_count() {
   return count > 0 ? DeviceCount{count, ""} : DeviceCount{0, "no device is there"};
 }
 
-Device::Handles::Handles() : cublas(Cublas::load()) {
+Device::Handles::Handles() {
+  find_cublas();
   try {
     check(cudaSetDevice(0), "be chosen");
     cudaDeviceProp properties{};
@@ -95,8 +72,8 @@ Device::Handles::Handles() : cublas(Cublas::load()) {
     std::uint64_t kept = std::numeric_limits<std::uint64_t>::max();
     check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &kept),
           "keep a pool of memory");
-    check(cublas.create(&blas), "start cuBLAS");
-    check(cublas.set_stream(blas, stream), "give cuBLAS a stream");
+    check(cublasCreate(&blas), "start cuBLAS");
+    check(cublasSetStream(blas, stream), "give cuBLAS a stream");
   } catch (...) {
     close();
     throw;
@@ -108,7 +85,7 @@ Device::Handles::~Handles() { close(); }
 // A lost device refuses all of it, and there is nothing to be done about that here.
 void Device::Handles::close() noexcept {
   if (stream != nullptr) cudaStreamSynchronize(stream);
-  if (blas != nullptr) cublas.destroy(blas);
+  if (blas != nullptr) cublasDestroy(blas);
   if (pool != nullptr) cudaMemPoolDestroy(pool);
   if (stream != nullptr) cudaStreamDestroy(stream);
   cudaGetLastError();
@@ -123,23 +100,29 @@ std::unique_ptr<Device> Device::open() {
 Device::Device(std::unique_ptr<Handles> handles) : handles_(std::move(handles)) {}
 Device::~Device() = default;
 const std::string& Device::name() const { return handles_->name; }
+void* Device::stream() const { return handles_->stream; }
+
+Device::Memory Device::memory() const {
+  Memory memory;
+  check(cudaMemGetInfo(&memory.free, &memory.all), "be asked for its memory");
+  return memory;
+}
 
 void* Device::allocate(std::size_t bytes) {
   if (bytes == 0) return nullptr;
-  void* memory = nullptr;
+  void* taken = nullptr;
   const cudaError_t status =
-      cudaMallocFromPoolAsync(&memory, bytes, handles_->pool, handles_->stream);
+      cudaMallocFromPoolAsync(&taken, bytes, handles_->pool, handles_->stream);
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    std::size_t free = 0;
-    std::size_t all = 0;
-    cudaMemGetInfo(&free, &all);
+    const auto [free, all] = memory();
     throw DeviceError("the GPU is out of memory: " + std::to_string(bytes >> 20) +
-                      " MiB more were asked for, and " + std::to_string(free >> 20) + " of " +
-                      std::to_string(all >> 20) + " are free");
+                          " MiB more were asked for, and " + std::to_string(free >> 20) + " of " +
+                          std::to_string(all >> 20) + " are free",
+                      true);
   }
   check(status, "allocate memory");
-  return memory;
+  return taken;
 }
 
 void Device::release(void* memory) noexcept {

@@ -14,7 +14,12 @@ namespace fovea::ranking {
 /// The message is a sentence for people. After any of them but "out of memory" the device is gone.
 class DeviceError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
+  explicit DeviceError(const std::string& what, bool out_of_memory = false)
+      : std::runtime_error(what), out_of_memory_(out_of_memory) {}
+  bool out_of_memory() const { return out_of_memory_; }
+
+ private:
+  bool out_of_memory_;
 };
 
 struct DeviceCount {
@@ -35,6 +40,16 @@ class Device {
   Device& operator=(const Device&) = delete;
 
   const std::string& name() const;  ///< As the vendor has it: "NVIDIA H200".
+
+  /// A cudaStream_t, for what shares the device; null where there is no CUDA.
+  void* stream() const;
+
+  /// Bytes of the whole GPU. Free is what nobody holds, other programs included; what release()
+  /// keeps for the next allocation is held.
+  struct Memory {
+    std::size_t free = 0, all = 0;
+  };
+  Memory memory() const;
 
   /// Memory of the device, aligned to 256 bytes, contents undefined; null for 0 bytes. What is
   /// released is kept for the next allocation. Throws DeviceError when it is out of memory.

@@ -13,8 +13,6 @@ struct cublasContext;
 
 namespace fovea::ranking {
 
-struct Cublas;  // cublas.cuh
-
 /// Throws DeviceError with a sentence unless `status` is success. `what` was being done: "compute".
 void check(cudaError_t status, const char* what);
 
@@ -25,7 +23,6 @@ struct Device::Handles {
   Handles& operator=(const Handles&) = delete;
 
   std::string name;
-  const Cublas& cublas;
   cudaStream_t stream = nullptr;
   cudaMemPool_t pool = nullptr;
   cublasContext* blas = nullptr;

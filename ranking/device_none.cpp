@@ -17,6 +17,8 @@ std::unique_ptr<Device> Device::open() {
 Device::Device(std::unique_ptr<Handles> handles) : handles_(std::move(handles)) {}
 Device::~Device() = default;
 const std::string& Device::name() const { std::abort(); }
+void* Device::stream() const { return nullptr; }
+Device::Memory Device::memory() const { std::abort(); }
 void* Device::allocate(std::size_t) { std::abort(); }
 void Device::release(void*) noexcept { std::abort(); }
 void Device::upload(void*, const void*, std::size_t) { std::abort(); }

@@ -81,10 +81,10 @@ void gemm(const Context& context, Transpose a_transposed, Transpose b_transposed
   const auto flag = [](bool transposed) { return transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
   const Device::Handles& device = context.device->handles();
   // 32-bit floats throughout: this type of computation does not use TF32.
-  check(device.cublas.gemm(device.blas, flag(p.first_transposed), flag(p.second_transposed),
-                           size(p.m), size(p.n), size(p.k), &alpha, right.data, right.type,
-                           size(p.first_ld), left.data, left.type, size(p.second_ld), &beta, c,
-                           CUDA_R_32F, size(ldc), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+  check(cublasGemmEx(device.blas, flag(p.first_transposed), flag(p.second_transposed), size(p.m),
+                     size(p.n), size(p.k), &alpha, right.data, right.type, size(p.first_ld),
+                     left.data, left.type, size(p.second_ld), &beta, c, CUDA_R_32F, size(ldc),
+                     CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
         "multiply matrices");
 }
 

@@ -12,26 +12,13 @@
 #include "ranking/device.h"
 #include "ranking/ops_bodies.h"
 #include "ranking/ops_plain.h"
+#include "tests/device_memory.h"
 
 namespace fovea::ranking {
 namespace {
 
-constexpr std::uintptr_t kShift = std::uintptr_t{1} << 46;  // beyond a program's addresses
-
-template <typename T>
-T* shifted(T* address, std::uintptr_t by) {
-  if (address == nullptr) return nullptr;
-  const auto bits = std::bit_cast<std::uintptr_t>(address);
-  return std::bit_cast<T*>(bits + by);
-}
-template <typename T>
-T* there(T* host) {
-  return shifted(host, kShift);
-}
-template <typename T>
-T* back(T* device) {
-  return shifted(device, -kShift);
-}
+using device_memory::back;
+using device_memory::there;
 
 // Arguments of an op as its body on the host reads them.
 template <typename T>
@@ -115,9 +102,11 @@ std::unique_ptr<Device> Device::open() {
 Device::Device(std::unique_ptr<Handles> handles) : handles_(std::move(handles)) {}
 Device::~Device() = default;
 const std::string& Device::name() const { return handles_->name; }
+void* Device::stream() const { return nullptr; }
+Device::Memory Device::memory() const { return {std::size_t{1} << 36, std::size_t{1} << 37}; }
 
 void* Device::allocate(std::size_t bytes) {
-  if (bytes > std::size_t{1} << 40) throw DeviceError("out of memory");
+  if (bytes > std::size_t{1} << 40) throw DeviceError("out of memory", true);
   if (bytes == 0) return nullptr;
   void* memory = std::malloc(bytes);
   std::memset(memory, 0xFF, bytes);
