@@ -1,10 +1,11 @@
 // See scorer.h: what lies on the device, and how a batch goes there and back. A call is one graph:
-// upload, clear, find pairs, score tiles, keep the best, download. A graph is captured once for
-// each bucket of sizes; what is in the batch the kernels read from the uploaded block.
+// upload, gather what was retrieved, clear, find pairs, score tiles, keep the best, download. A
+// graph is captured once for each bucket of sizes; what is in the batch, and where the retrieved
+// lies, the kernels read from the uploaded block.
 #include <algorithm>
+#include <compare>
 #include <cstring>
 #include <map>
-#include <tuple>
 #include <variant>
 
 #include "ranking/scorer.h"
@@ -25,13 +26,13 @@ struct DevicePairs {
   Buffer<float> weights;
   std::uint32_t sources = 0;
 
-  void assign(const ItemPairs* pairs, std::uint32_t items) {
+  void assign(Device& device, const ItemPairs* pairs, std::uint32_t items) {
     sources = 0;
     if (pairs == nullptr) return;
     const PackedPairs packed = pack_pairs(*pairs, items);
-    offsets.assign(packed.offsets, "item pairs");
-    rows.assign(packed.rows, "item pairs");
-    weights.assign(packed.weights, "item pairs");
+    offsets.assign(device, packed.offsets, "hold item pairs");
+    rows.assign(device, packed.rows, "hold item pairs");
+    weights.assign(device, packed.weights, "hold item pairs");
     sources = packed.view().sources;
   }
   PairsView view() const { return {sources, offsets.data(), rows.data(), weights.data()}; }
@@ -56,21 +57,12 @@ struct Parameters {
   std::size_t bytes() const { return bank.bytes() + weights1.bytes() + weights2.bytes(); }
 };
 
-struct Stream {
-  cudaStream_t stream = nullptr;
-  cudaEvent_t begin = nullptr, end = nullptr;
-  Stream() {
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "opening a stream");
-    check(cudaEventCreate(&begin), "making an event");
-    check(cudaEventCreate(&end), "making an event");
-  }
-  ~Stream() {
-    if (begin != nullptr) cudaEventDestroy(begin);
-    if (end != nullptr) cudaEventDestroy(end);
-    if (stream != nullptr) cudaStreamDestroy(stream);
-  }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
+struct Event {
+  cudaEvent_t event = nullptr;
+  Event() { check(cudaEventCreate(&event), "make an event"); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { cudaEventDestroy(event); }
 };
 
 struct Graph {
@@ -83,31 +75,29 @@ struct Graph {
   }
 };
 
+// What a call's graph has as constants: bytes, and which kernels run.
+struct GraphKey {
+  std::size_t uploaded, earlier_at, cleared, downloaded;
+  bool with_retrieved, with_best;
+  auto operator<=>(const GraphKey&) const = default;
+};
+
 }  // namespace
 
-std::optional<std::string> scorer_unavailable() {
-  int count = 0;
-  const cudaError_t result = cudaGetDeviceCount(&count);
-  if (result != cudaSuccess) {
-    cudaGetLastError();
-    return std::string(cudaGetErrorString(result));
-  }
-  if (count == 0) return "no GPU in this machine";
-  return std::nullopt;
-}
-
 struct Scorer::State {
-  // Bytes of a call that its graph has as constants.
-  using Sizes = std::tuple<std::size_t, std::size_t, std::size_t, std::size_t>;
-
-  State(const RankerWeights& ranker, std::size_t capacity, ScorerPrecision precision)
-      : weights(ranker), packer(ranker), items(static_cast<std::uint32_t>(capacity)) {
-    int device = 0;
+  State(Device& on, const RankerWeights& ranker, std::size_t capacity, ScorerPrecision precision)
+      : device(on),
+        stream(on.handles().stream),
+        weights(ranker),
+        packer(ranker),
+        items(static_cast<std::uint32_t>(capacity)) {
+    int number = 0;
     int shared_max = 0;
-    check(cudaGetDevice(&device), "asking for the device");
-    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, device), "asking");
-    check(cudaDeviceGetAttribute(&shared_max, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-          "asking");
+    check(cudaGetDevice(&number), "be asked for its number");
+    check(cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, number),
+          "be asked for its processors");
+    check(cudaDeviceGetAttribute(&shared_max, cudaDevAttrMaxSharedMemoryPerBlockOptin, number),
+          "be asked for its shared memory");
     if (precision == ScorerPrecision::kFloat32) {
       make<float>(shared_max);
     } else {
@@ -120,28 +110,29 @@ struct Scorer::State {
     auto& own = parameters.emplace<Parameters<Number>>();
     const BankShape shape = packer.shape();
     const std::size_t rows = std::size_t{items} + 1;
-    own.bank.reserve(rows * shape.row(), "the bank of items");
-    lengths.reserve(rows, "the bank of items");
-    log_popularity.reserve(rows, "the bank of items");
-    check(cudaMemset(own.bank.data(), 0, own.bank.bytes()), "clearing the bank");
-    check(cudaMemset(lengths.data(), 0, lengths.bytes()), "clearing the bank");
-    check(cudaMemset(log_popularity.data(), 0, log_popularity.bytes()), "clearing the bank");
+    own.bank.reserve(rows * shape.row(), "hold the items");
+    lengths.reserve(rows, "hold the items");
+    log_popularity.reserve(rows, "hold the items");
+    device.zero(own.bank.data(), own.bank.bytes());
+    device.zero(lengths.data(), lengths.bytes());
+    device.zero(log_popularity.data(), log_popularity.bytes());
     const PackedMlp mlp = pack_mlp(weights);
-    own.weights1.assign(as_numbers(mlp.weights1, Number{}), "the MLP");
+    own.weights1.assign(device, as_numbers(mlp.weights1, Number{}), "hold the MLP");
     own.weights2.assign(
+        device,
         as_numbers(std::is_same_v<Number, float> ? mlp.weights2 : in_order_of_units(mlp), Number{}),
-        "the MLP");
-    bias1.assign(mlp.bias1, "the MLP");
-    bias2.assign(mlp.bias2, "the MLP");
-    out.assign(mlp.out, "the MLP");
+        "hold the MLP");
+    bias1.assign(device, mlp.bias1, "hold the MLP");
+    bias2.assign(device, mlp.bias2, "hold the MLP");
+    out.assign(device, mlp.out, "hold the MLP");
     hidden1 = mlp.hidden1;
     hidden2 = mlp.hidden2;
     plan = shared_plan(shape, sizeof(Number), static_cast<std::size_t>(shared_max));
     constants = constants_of(weights);
-    check(prepare_tiles(tile_arguments(own)), "preparing the kernel");
+    check(prepare_tiles(tile_arguments(own)), "prepare the scorer");
   }
 
-  Scratch scratch() const {
+  scorer::Scratch scratch() const {
     return {reinterpret_cast<std::uint32_t*>(cleared.data()), pairs.data(),
             reinterpret_cast<long long*>(cleared.data() + earlier_at), scores.data(), best.data()};
   }
@@ -169,7 +160,6 @@ struct Scorer::State {
         added.texts.size() != count * text_width) {
       throw std::invalid_argument("items that do not fit the scorer's bank");
     }
-    check(cudaStreamSynchronize(stream.stream), "waiting");
     std::vector<float> rows;
     std::vector<float> norms;
     for (std::size_t done = 0; done < count; done += kPackedItems) {
@@ -181,110 +171,108 @@ struct Scorer::State {
       std::visit(
           [&]<typename Number>(const Parameters<Number>& own) {
             const auto numbers = as_numbers(rows, Number{});
-            check(
-                cudaMemcpy(own.bank.data() + (first + done) * packer.shape().row(), numbers.data(),
-                           numbers.size() * sizeof(Number), cudaMemcpyHostToDevice),
-                "uploading items");
+            device.upload(own.bank.data() + (first + done) * packer.shape().row(), numbers.data(),
+                          numbers.size() * sizeof(Number));
           },
           parameters);
-      check(cudaMemcpy(lengths.data() + first + done, norms.data(), n * sizeof(float),
-                       cudaMemcpyHostToDevice),
-            "uploading items");
-      check(cudaMemcpy(log_popularity.data() + first + done, added.log_popularity.data() + done,
-                       n * sizeof(float), cudaMemcpyHostToDevice),
-            "uploading items");
+      device.upload(lengths.data() + first + done, norms.data(), n * sizeof(float));
+      device.upload(log_popularity.data() + first + done, added.log_popularity.data() + done,
+                    n * sizeof(float));
     }
-    settle();
   }
 
-  // Uploads go by the default stream, which ours does not wait for.
-  static void settle() { check(cudaStreamSynchronize(nullptr), "uploading"); }
-
   unsigned blocks() const { return static_cast<unsigned>(processors); }
+  void queue_gather() { gather_retrieved(stream, blocks(), block.data()); }
   void queue_pairs() {
-    find_pairs(stream.stream, 4 * blocks(),
+    find_pairs(stream, 4 * blocks(),
                {block.data(), items, transitions.view(), since.view(), ease.view(), scratch()});
   }
   void queue_tiles() {
-    std::visit([&](const auto& own) { score_tiles(stream.stream, blocks(), tile_arguments(own)); },
+    std::visit([&](const auto& own) { score_tiles(stream, blocks(), tile_arguments(own)); },
                parameters);
   }
-  void queue_best() { take_best(stream.stream, blocks(), block.data(), scratch()); }
+  void queue_best() { take_best(stream, blocks(), block.data(), scratch()); }
 
   // What a call does between its transfers.
-  void queue_kernels(bool with_best) {
-    if (cleared_bytes > 0) {
-      check(cudaMemsetAsync(cleared.data(), 0, cleared_bytes, stream.stream), "clearing");
-    }
+  void queue_kernels(const GraphKey& key) {
+    if (key.with_retrieved) queue_gather();
+    device.zero(cleared.data(), key.cleared);
     queue_pairs();
     queue_tiles();
-    if (with_best) queue_best();
-    check(cudaGetLastError(), "starting the kernels");
+    if (key.with_best) queue_best();
+    check(cudaGetLastError(), "start the scorer");
   }
 
   void run(std::span<const ScorerRequest> requests, std::size_t top,
-           const std::uint32_t* device_rows) {
+           const ScorerRetrieved* retrieved) {
     const std::vector<std::byte> bytes =
-        pack_requests(weights, items, requests, static_cast<std::uint32_t>(top), device_rows);
+        pack_requests(weights, items, requests, static_cast<std::uint32_t>(top), retrieved);
     const BlockHeader header = *BlockView(bytes.data()).header;
-    const bool with_best = top > 0;
-    const std::size_t uploaded = bucket(bytes.size());
-    earlier_at = bucket(header.words * sizeof(std::uint32_t));
-    cleared_bytes = earlier_at + bucket(header.candidates * sizeof(long long));
-    const std::size_t downloaded = bucket(with_best ? header.users * top * sizeof(ScorerBest)
-                                                    : header.candidates * sizeof(float));
-    check(cudaStreamSynchronize(stream.stream), "waiting");
-    const bool grown =
-        static_cast<int>(block.reserve(uploaded, "a batch")) |
-        static_cast<int>(host_block.reserve(uploaded, "a batch")) |
-        static_cast<int>(cleared.reserve(cleared_bytes, "a batch")) |
-        static_cast<int>(pairs.reserve(header.pairs, "pairs of a batch")) |
-        static_cast<int>(scores.reserve(bucket(header.candidates * sizeof(float)) / sizeof(float),
-                                        "scores of a batch")) |
-        static_cast<int>(best.reserve(with_best ? downloaded / sizeof(ScorerBest) + 1 : 0,
-                                      "the best of a batch")) |
-        static_cast<int>(host_result.reserve(downloaded, "results of a batch"));
-    if (grown || graphs.size() >= kGraphsMax) graphs.clear();  // they have the old addresses
+    GraphKey key{};
+    key.with_retrieved = retrieved != nullptr;
+    key.with_best = top > 0;
+    key.uploaded = bucket(bytes.size());
+    key.earlier_at = bucket(header.words * sizeof(std::uint32_t));
+    key.cleared = key.earlier_at + bucket(header.candidates * sizeof(long long));
+    key.downloaded = bucket(key.with_best ? header.users * top * sizeof(ScorerBest)
+                                          : header.candidates * sizeof(float));
+    grow(block, std::max(key.uploaded, bucket(header.size)));
+    grow(host_block, key.uploaded);
+    grow(cleared, key.cleared);
+    grow(pairs, bucket(header.pairs * sizeof(PairValues)) / sizeof(PairValues));
+    grow(scores, bucket(header.candidates * sizeof(float)) / sizeof(float));
+    grow(best, key.with_best ? key.downloaded / sizeof(ScorerBest) + 1 : 0);
+    grow(host_result, key.downloaded);
+    earlier_at = key.earlier_at;
     std::memcpy(host_block.data(), bytes.data(), bytes.size());
-    last_with_best = with_best;
+    last = key;
 
-    Graph& graph =
-        graphs[{uploaded, earlier_at, cleared_bytes, with_best ? downloaded : downloaded + 1}];
-    if (graph.exec == nullptr) capture(graph, uploaded, downloaded, with_best);
-    check(cudaGraphLaunch(graph.exec, stream.stream), "starting a batch");
-    check(cudaStreamSynchronize(stream.stream), "scoring a batch");
+    if (graphs.size() >= kGraphsMax) graphs.clear();
+    Graph& graph = graphs[key];
+    if (graph.exec == nullptr) capture(graph, key);
+    check(cudaGraphLaunch(graph.exec, stream), "start a batch");
+    check(cudaStreamSynchronize(stream), "score a batch");
   }
 
-  void capture(Graph& graph, std::size_t uploaded, std::size_t downloaded, bool with_best) {
-    check(cudaStreamBeginCapture(stream.stream, cudaStreamCaptureModeThreadLocal), "capturing");
+  // Graphs have the addresses of before. They go first: memory may be out in between.
+  template <typename T, bool kHost>
+  void grow(Buffer<T, kHost>& buffer, std::size_t size) {
+    if (size <= buffer.size()) return;
+    graphs.clear();
+    buffer.reserve(size, "hold a batch");
+  }
+
+  void capture(Graph& graph, const GraphKey& key) {
+    check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), "capture the scorer");
     cudaGraph_t captured = nullptr;
     try {
-      check(cudaMemcpyAsync(block.data(), host_block.data(), uploaded, cudaMemcpyHostToDevice,
-                            stream.stream),
-            "capturing");
-      queue_kernels(with_best);
-      const void* result = with_best ? static_cast<const void*>(best.data()) : scores.data();
-      if (downloaded > 0) {
-        check(cudaMemcpyAsync(host_result.data(), result, downloaded, cudaMemcpyDeviceToHost,
-                              stream.stream),
-              "capturing");
+      check(cudaMemcpyAsync(block.data(), host_block.data(), key.uploaded, cudaMemcpyHostToDevice,
+                            stream),
+            "take a batch");
+      queue_kernels(key);
+      const void* result = key.with_best ? static_cast<const void*>(best.data()) : scores.data();
+      if (key.downloaded > 0) {
+        check(cudaMemcpyAsync(host_result.data(), result, key.downloaded, cudaMemcpyDeviceToHost,
+                              stream),
+              "give scores");
       }
     } catch (...) {
-      cudaStreamEndCapture(stream.stream, &captured);
+      cudaStreamEndCapture(stream, &captured);
       if (captured != nullptr) cudaGraphDestroy(captured);
       throw;
     }
-    check(cudaStreamEndCapture(stream.stream, &captured), "capturing");
+    check(cudaStreamEndCapture(stream, &captured), "capture the scorer");
     const cudaError_t made = cudaGraphInstantiate(&graph.exec, captured, 0);
     cudaGraphDestroy(captured);
-    check(made, "making a graph");
+    check(made, "make a graph");
   }
 
+  Device& device;
+  cudaStream_t stream;
   RankerWeights weights;
   BankPacker packer;
   std::uint32_t items;
   int processors = 0;
-  Stream stream;
   SharedPlan plan;
   RankerConstants constants;
   std::variant<Parameters<float>, Parameters<__nv_bfloat16>> parameters;
@@ -298,18 +286,17 @@ struct Scorer::State {
   Buffer<PairValues> pairs;
   Buffer<float> scores;
   Buffer<ScorerBest> best;
-  std::size_t earlier_at = 0, cleared_bytes = 0;
-  bool last_with_best = false;
-  std::map<Sizes, Graph> graphs;
+  std::size_t earlier_at = 0;  // in `cleared`
+  GraphKey last{};
+  std::map<GraphKey, Graph> graphs;
 };
 
-Scorer::Scorer(const RankerWeights& weights, const ItemRelations& relations,
-               const ScorerItems& items, std::size_t items_max, ScorerPrecision precision) {
-  if (const auto reason = scorer_unavailable()) throw ScorerError(*reason, false);
-  state_ = std::make_unique<State>(weights, items_max, precision);
+Scorer::Scorer(Device& device, const RankerWeights& weights, const ItemRelations& relations,
+               const ScorerItems& items, std::size_t items_max, ScorerPrecision precision)
+    : state_(std::make_unique<State>(device, weights, items_max, precision)) {
   state_->put(0, items);
-  state_->transitions.assign(&relations.transitions, state_->items);
-  state_->ease.assign(&relations.ease, state_->items);
+  state_->transitions.assign(device, &relations.transitions, state_->items);
+  state_->ease.assign(device, &relations.ease, state_->items);
   put_since(relations.since);
 }
 
@@ -318,30 +305,26 @@ Scorer::~Scorer() = default;
 void Scorer::put(std::size_t first, const ScorerItems& items) { state_->put(first, items); }
 
 void Scorer::put_since(const Transitions* since) {
-  check(cudaStreamSynchronize(state_->stream.stream), "waiting");
-  state_->since.assign(since, state_->items);
-  State::settle();
   state_->graphs.clear();  // they have the old arrays
+  state_->since.assign(state_->device, since, state_->items);
 }
 
 void Scorer::score(std::span<const ScorerRequest> requests, std::span<float> scores,
-                   const std::uint32_t* device_rows) {
-  std::size_t candidates = 0;
-  for (const ScorerRequest& request : requests) {
-    candidates += device_rows != nullptr ? request.device_candidates : request.candidates.size();
-  }
+                   const ScorerRetrieved* retrieved) {
+  std::size_t candidates = retrieved != nullptr ? requests.size() * retrieved->count : 0;
+  for (const ScorerRequest& request : requests) candidates += request.candidates.size();
   if (candidates != scores.size()) throw std::invalid_argument("scores of another size");
   if (candidates == 0) return;
-  state_->run(requests, 0, device_rows);
+  state_->run(requests, 0, retrieved);
   std::memcpy(scores.data(), state_->host_result.data(), scores.size_bytes());
 }
 
 std::vector<std::vector<ScorerBest>> Scorer::best(std::span<const ScorerRequest> requests,
-                                                  std::size_t n, const std::uint32_t* device_rows) {
+                                                  std::size_t n, const ScorerRetrieved* retrieved) {
   if (n > kTopMax) throw std::invalid_argument("more than 1024 best asked of the scorer");
   std::vector<std::vector<ScorerBest>> result(requests.size());
   if (n == 0 || requests.empty()) return result;
-  state_->run(requests, n, device_rows);
+  state_->run(requests, n, retrieved);
   const auto* best = reinterpret_cast<const ScorerBest*>(state_->host_result.data());
   for (std::size_t u = 0; u < requests.size(); ++u, best += n) {
     const auto* end = std::find_if(best, best + n, [](const auto& b) { return b.row == kNoRow; });
@@ -352,20 +335,23 @@ std::vector<std::vector<ScorerBest>> Scorer::best(std::span<const ScorerRequest>
 
 ScorerTimes Scorer::repeat(int times) {
   State& state = *state_;
+  const Event begin;
+  const Event end;
   const auto mean_us = [&](const auto& queue) {
-    check(cudaEventRecord(state.stream.begin, state.stream.stream), "timing");
+    check(cudaEventRecord(begin.event, state.stream), "be timed");
     for (int i = 0; i < times; ++i) queue();
-    check(cudaEventRecord(state.stream.end, state.stream.stream), "timing");
-    check(cudaEventSynchronize(state.stream.end), "timing");
-    check(cudaGetLastError(), "timing");
+    check(cudaEventRecord(end.event, state.stream), "be timed");
+    check(cudaEventSynchronize(end.event), "be timed");
+    check(cudaGetLastError(), "be timed");
     float ms = 0;
-    check(cudaEventElapsedTime(&ms, state.stream.begin, state.stream.end), "timing");
+    check(cudaEventElapsedTime(&ms, begin.event, end.event), "be timed");
     return 1000.0 * ms / times;
   };
   ScorerTimes result;
-  result.all_us = mean_us([&] { state.queue_kernels(state.last_with_best); });
+  result.all_us = mean_us([&] { state.queue_kernels(state.last); });
+  if (state.last.with_retrieved) result.gather_us = mean_us([&] { state.queue_gather(); });
   result.tiles_us = mean_us([&] { state.queue_tiles(); });
-  if (state.last_with_best) result.best_us = mean_us([&] { state.queue_best(); });
+  if (state.last.with_best) result.best_us = mean_us([&] { state.queue_best(); });
   // The pairs last: found twice without clearing, they are added twice.
   result.pairs_us = mean_us([&] { state.queue_pairs(); });
   return result;

@@ -1,48 +1,45 @@
 // The ranker on a GPU: target attention, features and MLP of a whole batch of requests in one
 // kernel, over ragged histories and candidates, no padding between them. What does not change
 // within a model version lies on the device; a call uploads one block of bytes and brings back
-// scores, or the best of each request. The formula is ranker.h's, and rank_candidates() its proof.
-// Where the build or the machine has no GPU, scorer_unavailable() says why and the constructor
-// throws. Legend: B users, L behaviours, N candidates, D channels, H heads, K text channels.
+// scores, or the best of each request; candidates that a search left on the device stay there. The
+// formula is ranker.h's, and rank_candidates() its proof. Legend: B users, L behaviours, N
+// candidates, D channels, H heads, K text channels.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <span>
-#include <stdexcept>
-#include <string>
 #include <vector>
 
+#include "ranking/device.h"
 #include "ranking/interactions.h"
 #include "ranking/ranker.h"
 
 namespace fovea::ranking {
-
-/// The device failed: none there, driver too old, out of memory, lost. Whoever catches it can
-/// answer with rank_candidates() instead; the Scorer is not used again, but for out_of_memory.
-class ScorerError : public std::runtime_error {
- public:
-  ScorerError(const std::string& what, bool out_of_memory)
-      : std::runtime_error(what), out_of_memory_(out_of_memory) {}
-  bool out_of_memory() const { return out_of_memory_; }
-
- private:
-  bool out_of_memory_;
-};
 
 /// One user and their candidates. Behaviours are oldest first, at most 4,096 of them, their actions
 /// below the ranker's; L may be 0, and then what behaviours would say is 0. A row at or beyond the
 /// items of the bank has no vector: as a behaviour it is read as zeros, as a candidate it scores
 /// -infinity.
 struct ScorerRequest {
-  std::span<const Behaviour> behaviours;      // [L]
-  std::span<const Behaviour> earlier;         // before those; only EASE reads them
-  std::span<const float> state;               // [D], Model::user_state()
-  float centre = 0;                           // of the retrieval score
-  std::span<const std::uint32_t> candidates;  // [N] rows; empty where they lie on the device
-  std::size_t device_candidates = 0;          // N, where they do
+  std::span<const Behaviour> behaviours;  // [L]
+  std::span<const Behaviour> earlier;     // before those; only EASE reads them
+  std::span<const float> state;           // [D], Model::user_state(); empty with ScorerRetrieved
+  float centre = 0;                       // of the retrieval score; unread with ScorerRetrieved
+  std::span<const std::uint32_t> candidates;  // [N] rows; with ScorerRetrieved, after its own
+};
+
+/// What a search has left in the device's memory, or is queued on its stream to leave: `count`
+/// candidates of every request of the batch, before those that the request brings. The centre of
+/// the retrieval score is the mean of the first `centre_k` similarities, of as many as there are,
+/// and 0 where there are none.
+struct ScorerRetrieved {
+  const std::uint32_t* rows = nullptr;  // [B, count] best first; 0xFFFFFFFF after the last
+  const float* similarities = nullptr;  // [B, count] inner products with the state
+  const float* states = nullptr;        // [B, D], Model::user_state()
+  std::size_t count = 0;
+  std::size_t centre_k = 0;
 };
 
 /// Every item of the catalogue, row by row. [V, D], [V, K], [V]
@@ -65,19 +62,18 @@ struct ScorerBest {
 
 /// Mean microseconds of one repetition by the device's clock; all_us is all of them together.
 struct ScorerTimes {
-  double pairs_us = 0, tiles_us = 0, best_us = 0, all_us = 0;
+  double gather_us = 0, pairs_us = 0, tiles_us = 0, best_us = 0, all_us = 0;
 };
 
-/// Why there is no GPU for a Scorer; nothing where there is one. Never throws.
-std::optional<std::string> scorer_unavailable();
-
-/// For one thread at a time.
+/// For the thread that has the device. Everything runs on the device's stream, after what was
+/// queued there before. Throws DeviceError where the device fails; whoever catches it can answer
+/// with rank_candidates() instead, and the Scorer is used again only if it was out_of_memory().
 class Scorer {
  public:
-  /// `items_max` >= V: room for items that come later. `weights` is copied. Throws ScorerError, and
-  /// std::invalid_argument for a ranker of more than 8 heads.
-  Scorer(const RankerWeights& weights, const ItemRelations& relations, const ScorerItems& items,
-         std::size_t items_max, ScorerPrecision precision);
+  /// `device` must outlive this. `items_max` >= V: room for items that come later. `weights` is
+  /// copied. Throws std::invalid_argument for a ranker of more than 8 heads.
+  Scorer(Device& device, const RankerWeights& weights, const ItemRelations& relations,
+         const ScorerItems& items, std::size_t items_max, ScorerPrecision precision);
   ~Scorer();
   Scorer(const Scorer&) = delete;
   Scorer& operator=(const Scorer&) = delete;
@@ -87,18 +83,17 @@ class Scorer {
   /// Replaces what later behaviours add to the transitions; null: nothing.
   void put_since(const Transitions* since);
 
-  /// Scores of every candidate, request after request: `scores` [sum of N]. `device_rows`: the
-  /// candidates of all requests one after another in the device's memory, written before the call,
-  /// or null.
+  /// Scores of every candidate, request after request: `scores` [sum of N], where N counts what was
+  /// retrieved. Null: nothing was. Waits for the scores.
   void score(std::span<const ScorerRequest> requests, std::span<float> scores,
-             const std::uint32_t* device_rows = nullptr);
+             const ScorerRetrieved* retrieved = nullptr);
   /// The n <= 1024 best of each request, best first, ties in the order of the candidates. A request
   /// of fewer gives fewer.
   std::vector<std::vector<ScorerBest>> best(std::span<const ScorerRequest> requests, std::size_t n,
-                                            const std::uint32_t* device_rows = nullptr);
+                                            const ScorerRetrieved* retrieved = nullptr);
 
-  /// The kernels of the last call again, without its transfers. For benchmarks; scores are not
-  /// downloaded, and the next call is unaffected.
+  /// The kernels of the last call again, without its transfers; what was retrieved must still be
+  /// there. For benchmarks; scores are not downloaded, and the next call is unaffected.
   ScorerTimes repeat(int times);
 
   std::size_t device_bytes() const;  ///< What is held on the device now.

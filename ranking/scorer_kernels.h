@@ -45,6 +45,8 @@ struct TileArguments {
   Scratch scratch;
 };
 
+/// Where something was retrieved; before everything else.
+void gather_retrieved(cudaStream_t stream, unsigned blocks, std::byte* block);
 void find_pairs(cudaStream_t stream, unsigned blocks, const PairArguments& arguments);
 /// Allows the kernel its shared memory; once before it is first queued or captured.
 cudaError_t prepare_tiles(const TileArguments<float>& arguments);

@@ -1,25 +1,16 @@
-// Memory and calls of CUDA as the scorer uses them: every return code is looked at, memory lives in
-// one move-only type. Private to scorer*.cu.
+// Memory that the scorer holds for itself, on the device or where the device reads it from, in one
+// move-only type. Private to scorer*.cu.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <cstddef>
 #include <span>
-#include <string>
 #include <utility>
 
-#include "ranking/scorer.h"
+#include "ranking/device_cuda.cuh"
 
 namespace fovea::ranking::scorer {
-
-/// Throws ScorerError for anything but success.
-inline void check(cudaError_t result, const char* doing) {
-  if (result == cudaSuccess) return;
-  cudaGetLastError();  // a failed allocation must not come back as the error of the next call
-  throw ScorerError(std::string("GPU, ") + doing + ": " + cudaGetErrorString(result),
-                    result == cudaErrorMemoryAllocation);
-}
 
 /// An array that only grows; what it held is lost when it does.
 template <typename T, bool kHost = false>
@@ -35,22 +26,20 @@ class Buffer {
     return *this;
   }
 
-  /// True when the array is now another one.
-  bool reserve(std::size_t size, const char* what) {
-    if (size <= size_) return false;
+  /// `what` is being done, for the sentence of a DeviceError: "hold a batch".
+  void reserve(std::size_t size, const char* what) {
+    if (size <= size_) return;
     release();
     void* memory = nullptr;
     const std::size_t bytes = size * sizeof(T);
     check(kHost ? cudaMallocHost(&memory, bytes) : cudaMalloc(&memory, bytes), what);
     data_ = static_cast<T*>(memory);
     size_ = size;
-    return true;
   }
-  /// Waits until it is copied. The array is on the device.
-  void assign(std::span<const T> values, const char* what) {
+  /// On the device's stream; `values` are free on return.
+  void assign(Device& device, std::span<const T> values, const char* what) {
     reserve(values.size(), what);
-    if (values.empty()) return;
-    check(cudaMemcpy(data_, values.data(), values.size_bytes(), cudaMemcpyHostToDevice), what);
+    device.upload(data_, values.data(), values.size_bytes());
   }
 
   T* data() const { return data_; }

@@ -176,15 +176,16 @@ PackedPairs pack_pairs(const ItemPairs& pairs, std::uint32_t items) {
 
 std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t items,
                                      std::span<const ScorerRequest> requests, std::uint32_t top,
-                                     const std::uint32_t* device_candidates) {
+                                     const ScorerRetrieved* retrieved) {
   const std::size_t width = weights.shape.width;
+  const std::size_t on_device = retrieved != nullptr ? retrieved->count : 0;  // of each request
   const std::size_t padded_width = round_up(width, kChannels);
   std::vector<User> users;
   std::vector<Tile> tiles;
   std::vector<PairGroup> groups;
   std::vector<BehaviourTerms> behaviours;
   std::vector<Source> sources;
-  std::vector<float> states(requests.size() * padded_width);
+  std::vector<float> states(retrieved != nullptr ? 0 : requests.size() * padded_width);
   std::vector<std::uint32_t> candidates;
   std::size_t candidate_count = 0;
   std::uint64_t words = 0;
@@ -192,10 +193,10 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
   for (const ScorerRequest& request : requests) {
     const auto index = static_cast<std::uint32_t>(users.size());
     const std::size_t l = request.behaviours.size();
-    const std::size_t n =
-        device_candidates != nullptr ? request.device_candidates : request.candidates.size();
+    const std::size_t n = on_device + request.candidates.size();
     require(l <= kBehavioursMax, "too many behaviours for the scorer");
-    require(request.state.size() == width, "a user state of another width than the ranker's");
+    require(request.state.size() == (retrieved != nullptr ? 0 : width),
+            "a user state of another width than the ranker's, or beside a retrieved one");
     std::ranges::copy(request.state,
                       states.begin() + static_cast<std::ptrdiff_t>(index * padded_width));
     User& user = users.emplace_back();
@@ -236,9 +237,7 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
     for (std::uint32_t first = 0; n > 0 && first < user.sources; first += kPairGroup) {
       groups.push_back({index, first});
     }
-    if (device_candidates == nullptr) {
-      candidates.insert(candidates.end(), request.candidates.begin(), request.candidates.end());
-    }
+    candidates.insert(candidates.end(), request.candidates.begin(), request.candidates.end());
     candidate_count += n;
     words += n * bit_words(user.behaviours);
     pairs += std::uint64_t{n} * l;
@@ -255,7 +254,7 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
   header.top = top;
   header.words = static_cast<std::uint32_t>(words);
   header.pairs = pairs;
-  header.device_candidates = device_candidates;
+  header.width = width;
   std::vector<std::byte> block(sizeof header);
   header.user_at = append(block, users);
   header.tile_at = append(block, tiles);
@@ -263,7 +262,15 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
   header.behaviour_at = append(block, behaviours);
   header.source_at = append(block, sources);
   header.state_at = append(block, states);
-  header.candidate_at = append(block, candidates);
+  header.given_at = header.candidate_at = append(block, candidates);
+  header.size = block.size();
+  if (retrieved != nullptr) {
+    header.retrieved = *retrieved;
+    header.state_at = round_up(block.size(), kAlignment);
+    header.candidate_at =
+        round_up(header.state_at + users.size() * padded_width * sizeof(float), kAlignment);
+    header.size = header.candidate_at + candidate_count * sizeof(std::uint32_t);
+  }
   std::memcpy(block.data(), &header, sizeof header);
   return block;
 }

@@ -81,7 +81,8 @@ struct Source {
   std::uint32_t positive = 0;
 };
 
-/// The block begins with this; offsets are bytes from its beginning.
+/// The block begins with this; offsets are bytes from its beginning. What was retrieved is gathered
+/// behind what is uploaded (scorer_gather.h).
 struct BlockHeader {
   std::uint32_t users = 0, tiles = 0, groups = 0, candidates = 0;
   std::uint32_t top = 0;  // n best of each user; 0: none
@@ -89,8 +90,11 @@ struct BlockHeader {
   std::uint64_t pairs = 0;
   std::uint64_t user_at = 0, tile_at = 0, group_at = 0, behaviour_at = 0, source_at = 0;
   std::uint64_t state_at = 0;      // [B, D'] floats
-  std::uint64_t candidate_at = 0;  // [candidates] rows, where they come from the host
-  const std::uint32_t* device_candidates = nullptr;  // or where they lie already
+  std::uint64_t candidate_at = 0;  // [candidates] rows
+  std::uint64_t given_at = 0;      // those of them that come from the host
+  std::uint64_t size = 0;          // of the whole block
+  std::uint64_t width = 0;         // D
+  ScorerRetrieved retrieved;       // pointers are null where nothing was
 };
 
 /// The arrays of a block, wherever it lies.
@@ -111,16 +115,15 @@ struct BlockView {
   FOVEA_BOTH const Source* sources() const { return at<Source>(header->source_at); }
   FOVEA_BOTH const float* states() const { return at<float>(header->state_at); }
   FOVEA_BOTH const std::uint32_t* candidates() const {
-    return header->device_candidates != nullptr ? header->device_candidates
-                                                : at<std::uint32_t>(header->candidate_at);
+    return at<std::uint32_t>(header->candidate_at);
   }
 };
 
-/// A batch as one block. `items` is the number of rows in the bank: a row at or beyond it is none,
-/// and reads the bank's last row, of zeros. Throws std::invalid_argument where a request does not
-/// fit the weights or is too large.
+/// A batch as one block, or what is uploaded of it where something was retrieved. `items` is the
+/// number of rows in the bank: a row at or beyond it is none, and reads the bank's last row, of
+/// zeros. Throws std::invalid_argument where a request does not fit the weights or is too large.
 std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t items,
                                      std::span<const ScorerRequest> requests, std::uint32_t top,
-                                     const std::uint32_t* device_candidates);
+                                     const ScorerRetrieved* retrieved);
 
 }  // namespace fovea::ranking::scorer

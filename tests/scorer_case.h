@@ -6,8 +6,10 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "ranking/item_pairs.h"
@@ -38,7 +40,7 @@ struct ScorerCase {
   std::vector<ScorerRequest> batch() const {
     std::vector<ScorerRequest> batch;
     for (const Request& r : requests) {
-      batch.push_back({r.behaviours, r.earlier, r.state, r.centre, r.candidates, 0});
+      batch.push_back({r.behaviours, r.earlier, r.state, r.centre, r.candidates});
     }
     return batch;
   }
@@ -135,6 +137,67 @@ inline void add_request(ScorerCase& made, std::size_t l, std::size_t earlier, st
   }
 }
 
+/// What a search would have left, in the host's memory, and the batch that goes with it.
+struct RetrievedLists {
+  std::size_t count = 0, centre_k = 0;
+  std::vector<std::uint32_t> rows;                // [B, count]
+  std::vector<float> similarities, states;        // [B, count], [B, D]
+  std::vector<std::vector<std::uint32_t>> given;  // by request
+
+  ScorerRetrieved view() const {
+    return {rows.data(), similarities.data(), states.data(), count, centre_k};
+  }
+  std::vector<ScorerRequest> batch(const ScorerCase& made) const {
+    std::vector<ScorerRequest> batch;
+    for (std::size_t u = 0; u < made.requests.size(); ++u) {
+      batch.push_back({made.requests[u].behaviours, made.requests[u].earlier, {}, 1e6F, given[u]});
+    }
+    return batch;
+  }
+};
+
+/// `count` rows for each request, of which every second list is full, every fourth empty; some are
+/// among the candidates that the request has. In `made`, they come before those, with the centre
+/// that follows: what is then expected of `made` is expected of the lists.
+inline RetrievedLists retrieve(ScorerCase& made, std::size_t count, std::size_t centre_k,
+                               std::uint64_t seed) {
+  Random random(seed);
+  const std::size_t width = made.weights.shape.width;
+  RetrievedLists lists{.count = count, .centre_k = centre_k};
+  for (std::size_t u = 0; u < made.requests.size(); ++u) {
+    ScorerCase::Request& request = made.requests[u];
+    const std::size_t found = u % 2 == 0 ? count : u % 4 == 3 ? 0 : random.below(count + 1);
+    std::vector<std::pair<float, std::uint32_t>> best;
+    for (std::size_t i = 0; i < found; ++i) {
+      const std::uint32_t row = i % 4 == 1 && !request.candidates.empty()
+                                    ? request.candidates[random.below(request.candidates.size())]
+                                    : static_cast<std::uint32_t>(random.below(made.items));
+      double product = 0;
+      for (std::size_t d = 0; d < width; ++d) {
+        product += static_cast<double>(request.state[d]) * made.vectors[row * width + d];
+      }
+      best.emplace_back(static_cast<float>(product), row);
+    }
+    std::ranges::sort(best, std::greater());
+    double sum = 0;
+    const std::size_t centred = std::min(found, centre_k);
+    for (std::size_t i = 0; i < centred; ++i) sum += best[i].first;
+    request.centre = centred == 0 ? 0 : static_cast<float>(sum / static_cast<double>(centred));
+    best.resize(count, {-INFINITY, 0xFFFFFFFF});
+    lists.states.insert(lists.states.end(), request.state.begin(), request.state.end());
+    lists.given.push_back(request.candidates);
+    std::vector<std::uint32_t> all;
+    for (const auto& [similarity, row] : best) {
+      lists.similarities.push_back(similarity);
+      lists.rows.push_back(row);
+      all.push_back(row);
+    }
+    all.insert(all.end(), request.candidates.begin(), request.candidates.end());
+    request.candidates = std::move(all);
+  }
+  return lists;
+}
+
 /// Scores of a user without behaviours, whom rank_candidates() does not take: what behaviours would
 /// say is 0.
 inline std::vector<float> expected_without_behaviours(const ScorerCase& made,
@@ -142,6 +205,10 @@ inline std::vector<float> expected_without_behaviours(const ScorerCase& made,
   const RankerWeights& w = made.weights;
   std::vector<float> scores;
   for (const std::uint32_t row : request.candidates) {
+    if (row >= made.items) {
+      scores.push_back(-INFINITY);
+      continue;
+    }
     double retrieval = -request.centre;
     for (std::size_t d = 0; d < w.shape.width; ++d) {
       retrieval += static_cast<double>(request.state[d]) * made.vectors[row * w.shape.width + d];
@@ -176,7 +243,8 @@ inline std::vector<float> expected_without_behaviours(const ScorerCase& made,
   return scores;
 }
 
-/// What rank_candidates() says of every candidate, request after request.
+/// What rank_candidates() says of every candidate, request after request; -infinity for a row that
+/// is none.
 inline std::vector<float> expected_scores(const ScorerCase& made) {
   const std::size_t width = made.weights.shape.width;
   const std::size_t text_width = made.weights.shape.text_width;
@@ -199,7 +267,11 @@ inline std::vector<float> expected_scores(const ScorerCase& made) {
       gather(made.vectors, width, b.row, seen);
       gather(made.texts, text_width, b.row, seen_texts);
     }
+    std::vector<std::uint32_t> known;
     for (const std::uint32_t row : request.candidates) {
+      if (row < made.items) known.push_back(row);
+    }
+    for (const std::uint32_t row : known) {
       gather(made.vectors, width, row, vectors);
       gather(made.texts, text_width, row, texts);
       popularity.push_back(made.log_popularity[row]);
@@ -209,12 +281,25 @@ inline std::vector<float> expected_scores(const ScorerCase& made) {
       }
       retrieval.push_back(static_cast<float>(product));
     }
+    if (known.empty()) {
+      scores.insert(scores.end(), request.candidates.size(), -INFINITY);
+      continue;
+    }
     rank_candidates(Context{}, made.weights, made.relations(),
                     {request.behaviours, seen, seen_texts, request.earlier},
-                    {request.candidates, vectors, texts, popularity}, retrieval, 0, 0, tape);
-    scores.insert(scores.end(), tape.scores.values().begin(), tape.scores.values().end());
+                    {known, vectors, texts, popularity}, retrieval, 0, 0, tape);
+    std::size_t next = 0;
+    for (const std::uint32_t row : request.candidates) {
+      scores.push_back(row < made.items ? tape.scores[next++] : -INFINITY);
+    }
   }
   return scores;
+}
+
+/// Whether float32 scores agree: within 1e-4, of numbers above one of themselves.
+inline bool agree(float score, float expected) {
+  return score == expected ||  // -infinity too
+         std::fabs(score - expected) <= 1e-4F * std::max(1.0F, std::fabs(expected));
 }
 
 /// What bfloat16 may cost a score, as a share of the spread of its request's scores: a factor is
@@ -247,16 +332,24 @@ inline Bfloat16Cost bfloat16_cost(const ScorerCase& made, std::span<const float>
     const auto of_gpu = scores.first(n);
     expected = expected.subspan(n);
     scores = scores.subspan(n);
-    double mean = 0;
-    double square = 0;
-    for (const float x : of_cpu) mean += x / static_cast<double>(n);
-    for (const float x : of_cpu) square += (x - mean) * (x - mean) / static_cast<double>(n);
-    const double spread = std::max(std::sqrt(square), 0.5);  // short lists have little
+    double known = 0;
+    double sum = 0;
+    double squares = 0;
+    for (const float x : of_cpu) {
+      if (x == -INFINITY) continue;
+      known += 1;
+      sum += x;
+      squares += double{x} * x;
+    }
+    const double mean = sum / std::max(known, 1.0);
+    const double variance = squares / std::max(known, 1.0) - mean * mean;
+    const double spread = std::max(std::sqrt(std::max(variance, 0.0)), 0.5);  // short lists: little
     for (std::size_t i = 0; i < n; ++i) {
+      if (of_gpu[i] == of_cpu[i]) continue;  // -infinity too
       const double error = std::fabs(of_gpu[i] - of_cpu[i]) / spread;
       if (!(error <= cost.error)) cost.error = error;  // also what is no number
     }
-    if (n < 100) continue;
+    if (known < 100) continue;
     const auto top = top_of(of_cpu);
     for (const std::uint32_t c : top_of(of_gpu)) {
       same += static_cast<double>(std::ranges::count(top, c));

@@ -3,13 +3,17 @@
 // barriers are the ends of loops, shuffles are reads of a neighbour's array entry. In float.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <memory>
+#include <span>
+#include <stdexcept>
 #include <vector>
 
+#include "ranking/scorer_gather.h"
 #include "ranking/scorer_pack.h"
 #include "ranking/scorer_pairs.h"
 #include "ranking/scorer_tile.h"
@@ -21,34 +25,53 @@ namespace fovea::ranking::scorer {
 class HostScorer {
  public:
   /// `bfloat16`: what a kernel in bfloat16 reads is rounded as it rounds it; sums stay in float.
-  explicit HostScorer(const ScorerCase& made, bool bfloat16 = false)
-      : weights_(made.weights),
-        items_(static_cast<std::uint32_t>(made.items)),
-        packer_(made.weights),
-        constants_(constants_of(made.weights)),
-        mlp_(pack_mlp(made.weights)),
-        transitions_(pack_pairs(made.transitions, items_)),
-        since_(pack_pairs(made.since, items_)),
-        ease_(pack_pairs(made.ease, items_)),
-        bank_((made.items + 1) * packer_.shape().row()),
-        lengths_(made.items + 1),
-        log_popularity_(made.log_popularity),
+  HostScorer(const RankerWeights& weights, const ItemRelations& relations, const ScorerItems& items,
+             std::size_t items_max, bool bfloat16)
+      : weights_(weights),
+        items_(static_cast<std::uint32_t>(items_max)),
+        packer_(weights),
+        constants_(constants_of(weights)),
+        mlp_(pack_mlp(weights)),
+        transitions_(pack_pairs(relations.transitions, items_)),
+        ease_(pack_pairs(relations.ease, items_)),
+        bank_((items_max + 1) * packer_.shape().row()),
+        lengths_(items_max + 1),
+        log_popularity_(items_max + 1),
         bfloat16_(bfloat16) {
-    log_popularity_.push_back(0);
-    packer_.pack(Context{}, made.vectors, made.texts,
-                 std::span(bank_).first(made.items * packer_.shape().row()),
-                 std::span(lengths_).first(made.items));
+    put(0, items);
+    put_since(relations.since);
     if (bfloat16) {
-      for (auto* values : {&bank_, &mlp_.weights1, &mlp_.weights2}) {
-        for (float& x : *values) x = rounded(x);
-      }
+      round(mlp_.weights1);
+      round(mlp_.weights2);
     }
   }
+  explicit HostScorer(const ScorerCase& made, bool bfloat16 = false)
+      : HostScorer(made.weights, made.relations(), made.catalogue(), made.items, bfloat16) {}
 
-  /// As if the device had `blocks` blocks.
-  std::vector<float> score(std::span<const ScorerRequest> requests, std::uint32_t blocks) {
-    bytes_ = pack_requests(weights_, items_, requests, 0, nullptr);
+  void put(std::size_t first, const ScorerItems& items) {
+    const std::size_t n = items.log_popularity.size();
+    const std::size_t row = packer_.shape().row();
+    if (first + n > items_) throw std::invalid_argument("items beyond the bank");
+    const auto rows = std::span(bank_).subspan(first * row, n * row);
+    packer_.pack(Context{}, items.vectors, items.texts, rows,
+                 std::span(lengths_).subspan(first, n));
+    std::ranges::copy(items.log_popularity,
+                      log_popularity_.begin() + static_cast<std::ptrdiff_t>(first));
+    if (bfloat16_) round(rows);
+  }
+
+  void put_since(const Transitions* since) {
+    since_ = since == nullptr ? PackedPairs{} : pack_pairs(*since, items_);
+  }
+
+  /// As if the device had `blocks` blocks. What was retrieved is in the host's memory.
+  std::vector<float> score(std::span<const ScorerRequest> requests, std::uint32_t blocks,
+                           const ScorerRetrieved* retrieved = nullptr) {
+    bytes_ = pack_requests(weights_, items_, requests, 0, retrieved);
+    const BlockView uploaded(bytes_.data());
+    bytes_.resize(uploaded.header->size, std::byte{0xFF});
     const BlockView block(bytes_.data());
+    if (retrieved != nullptr) gather_retrieved(block.header->users);
     bits_.assign(block.header->words, 0);
     earlier_.assign(block.header->candidates, 0);
     // Poison: what no bit covers must not be read, and every score must be written.
@@ -73,8 +96,34 @@ class HostScorer {
     return scores_;
   }
 
+  /// Rows of the last call, request after request, as its kernels read them.
+  std::span<const std::uint32_t> candidates() const {
+    const BlockView block(bytes_.data());
+    return {block.candidates(), block.header->candidates};
+  }
+
  private:
   static float rounded(float value) { return from_bfloat16(to_bfloat16(value)); }
+  static void round(std::span<float> values) {
+    for (float& x : values) x = rounded(x);
+  }
+
+  void gather_retrieved(std::uint32_t users) {
+    for (std::uint32_t u = 0; u < users; ++u) {
+      for (unsigned thread = 0; thread < kThreads; ++thread) {
+        gather(bytes_.data(), u, thread, kThreads);
+      }
+      std::array<CentreSum, 32> lanes;
+      for (unsigned lane = 0; lane < 32; ++lane) {
+        lanes[lane] = centre_sum(bytes_.data(), u, lane, 32);
+      }
+      for (unsigned mask = 1; mask < 32; mask *= 2) {  // each lane with another, at once
+        const auto before = lanes;
+        for (unsigned lane = 0; lane < 32; ++lane) lanes[lane].merge(before[lane ^ mask]);
+      }
+      set_centre(bytes_.data(), u, lanes[0]);
+    }
+  }
 
   float interaction_of(std::span<const float, kFeaturesMax> features) const {
     if (!bfloat16_) return mlp_score(mlp_.view(), features.data());
@@ -223,7 +272,7 @@ class HostScorer {
     }
   }
 
-  const RankerWeights& weights_;
+  RankerWeights weights_;
   std::uint32_t items_;
   BankPacker packer_;
   RankerConstants constants_;

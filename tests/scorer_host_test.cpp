@@ -21,8 +21,8 @@ void expect_agreement(const ScorerCase& made, std::uint32_t blocks) {
   const auto expected = expected_scores(made);
   ASSERT_EQ(scores.size(), expected.size());
   for (std::size_t i = 0; i < scores.size(); ++i) {
-    ASSERT_NEAR(scores[i], expected[i], 1e-4 * std::max(1.0F, std::fabs(expected[i])))
-        << "candidate " << i;
+    ASSERT_TRUE(agree(scores[i], expected[i]))
+        << scores[i] << " for " << expected[i] << ", candidate " << i;
   }
 }
 
@@ -117,6 +117,35 @@ TEST(ScorerOnTheHost, ARowThatIsNoneScoresBelowAll) {
   EXPECT_EQ(scores[3], -INFINITY);
 }
 
+TEST(ScorerOnTheHost, TakesWhatWasRetrievedForTheFirstCandidates) {
+  struct Lists {
+    std::size_t count, centre_k, given;
+  };
+  for (const Lists& l : {Lists{0, 10, 20}, Lists{1, 1, 0}, Lists{7, 100, 3}, Lists{31, 0, 200},
+                         Lists{130, 50, 1}, Lists{300, 33, 0}, Lists{300, 300, 100}}) {
+    SCOPED_TRACE(l.count);
+    ScorerCase made = scorer_case(shape_of(40, 2, 24, 16), 900, 40, 9);
+    for (const std::size_t behaviours : {20, 0, 3, 40, 1, 33, 16, 0}) {
+      add_request(made, behaviours, behaviours / 2, behaviours == 1 ? 0 : l.given, 91 + behaviours);
+    }
+    HostScorer host(made);
+    const RetrievedLists lists = retrieve(made, l.count, l.centre_k, 92);
+    const ScorerRetrieved retrieved = lists.view();
+    const auto scores = host.score(lists.batch(made), 3, &retrieved);
+    const auto expected = expected_scores(made);
+    ASSERT_EQ(scores.size(), expected.size());
+    std::size_t c = 0;
+    for (const ScorerCase::Request& request : made.requests) {
+      for (const std::uint32_t row : request.candidates) {
+        ASSERT_EQ(host.candidates()[c], row);
+        ASSERT_EQ(scores[c] == -INFINITY, row == scorer::kNoRow);
+        ASSERT_TRUE(agree(scores[c], expected[c])) << scores[c] << " for " << expected[c];
+        ++c;
+      }
+    }
+  }
+}
+
 TEST(ScorerOnTheHost, RefusesWhatDoesNotFitTheRanker) {
   ScorerCase made = scorer_case(shape_of(32, 2, 8, 16), 50, 10, 8);
   add_request(made, 3, 0, 4, 81);
@@ -124,6 +153,9 @@ TEST(ScorerOnTheHost, RefusesWhatDoesNotFitTheRanker) {
   EXPECT_THROW(scorer::pack_requests(made.weights, 50, made.batch(), 0, nullptr),
                std::invalid_argument);
   made.requests[0].behaviours[1].action = 0;
+  const ScorerRetrieved nothing;
+  EXPECT_THROW(scorer::pack_requests(made.weights, 50, made.batch(), 0, &nothing),
+               std::invalid_argument);
   made.requests[0].state.pop_back();
   EXPECT_THROW(scorer::pack_requests(made.weights, 50, made.batch(), 0, nullptr),
                std::invalid_argument);

@@ -16,6 +16,7 @@
 
 namespace {
 
+using fovea::ranking::Device;
 using fovea::ranking::RankerShape;
 using fovea::ranking::Scorer;
 using fovea::ranking::ScorerCase;
@@ -86,7 +87,7 @@ void choose_candidates(ScorerCase& made) {
   }
 }
 
-Result measure(const Shape& shape, const ScorerCase& catalogue) {
+Result measure(Device& device, const Shape& shape, const ScorerCase& catalogue) {
   ScorerCase made = catalogue;
   fovea::ranking::Random random(shape.users * 7919 + shape.candidates);
   const auto length = [&](std::size_t mean) {
@@ -96,7 +97,7 @@ Result measure(const Shape& shape, const ScorerCase& catalogue) {
     add_request(made, length(shape.behaviours), 0, length(shape.candidates), random.next());
   }
   choose_candidates(made);
-  Scorer scorer(made.weights, made.relations(), made.catalogue(), made.items,
+  Scorer scorer(device, made.weights, made.relations(), made.catalogue(), made.items,
                 ScorerPrecision::kBfloat16);
   const auto batch = made.batch();
   Result result{&shape};
@@ -167,11 +168,12 @@ void print_json(std::FILE* file, const std::vector<Result>& results) {
 }  // namespace
 
 int main(int arguments, char** values) {
-  if (const auto reason = fovea::ranking::scorer_unavailable()) {
-    std::printf("skipped: no GPU: %s\n", reason->c_str());
+  if (const auto devices = fovea::ranking::device_count(); devices.count == 0) {
+    std::printf("skipped: no GPU: %s\n", devices.reason.c_str());
     return 0;
   }
   try {
+    const auto device = Device::open();
     std::vector<Result> results;
     ScorerCase catalogue;
     const Shape* of_catalogue = nullptr;
@@ -187,7 +189,7 @@ int main(int arguments, char** values) {
         widen(catalogue, shape);
         of_catalogue = &shape;
       }
-      results.push_back(measure(shape, catalogue));
+      results.push_back(measure(*device, shape, catalogue));
     }
     print_table(results);
     if (arguments > 1) {
