@@ -35,10 +35,12 @@ struct Merge {
   std::size_t fresh_fetched = 0;            ///< At most kMergeMax.
   const std::uint32_t* fresh_rows = nullptr;
   std::size_t k = 0;
-  std::uint32_t no_row = 0;            ///< Stands after a list's end.
-  std::uint32_t* rows_out = nullptr;   ///< [batch, k]
-  float* scores_out = nullptr;         ///< [batch, k]
-  std::uint32_t* found_out = nullptr;  ///< [batch]: how many of the k were found
+  std::uint32_t no_row = 0;           ///< Stands after a list's end.
+  std::uint32_t* rows_out = nullptr;  ///< [batch, k]
+  float* scores_out = nullptr;        ///< [batch, k]
+  /// [batch]: how many of main are left, at most k. Where more of main could be, fresh items stand
+  /// in the places of those that were not asked for.
+  std::uint32_t* found_out = nullptr;
 };
 
 /// What a block's threads share.
@@ -152,7 +154,7 @@ FOVEA_HOST_DEVICE inline void merge_write(const Merge& merge, const MergeShared&
     scores[i] = -std::numeric_limits<float>::infinity();
   }
   if (thread == 0) {
-    merge.found_out[query] = static_cast<std::uint32_t>(all < merge.k ? all : merge.k);
+    merge.found_out[query] = static_cast<std::uint32_t>(kept < merge.k ? kept : merge.k);
   }
 }
 

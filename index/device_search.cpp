@@ -110,9 +110,9 @@ void DeviceSearch::Impl::search(const float* queries, std::size_t batch, std::si
           "merging neighbours");
     if (!ask.complete) found = found_.download(batch);
   });
-  const std::size_t live = main_.size() - now->out_of_main.size() + now->fresh_rows.size();
+  const std::size_t left = main_.size() - now->out_of_main.size();
   for (std::size_t b = 0; b < found.size(); ++b) {
-    if (found[b] >= std::min(k, live)) continue;
+    if (found[b] >= std::min(k, left)) continue;
     fill_on_host(queries + b * live_.width(), k, rows + b * k, scores + b * k);
   }
 }
@@ -139,12 +139,15 @@ void DeviceSearch::Impl::fill_on_host(const float* query, std::size_t k, std::ui
   copy(scores, scores_found.data(), k * sizeof(float), cudaMemcpyHostToDevice);
 }
 
-DeviceSearch::DeviceSearch(const LiveIndex& live) {
-  const auto* main = dynamic_cast<const GpuIndex*>(live.main());
-  if (main == nullptr) {
-    throw std::invalid_argument("an index of kind " + live.kind() + " is not on a GPU");
+DeviceSearch::DeviceSearch(const LiveIndex& live, const VectorIndex& main) {
+  const auto* on_gpu = dynamic_cast<const GpuIndex*>(&main);
+  if (on_gpu == nullptr) {
+    throw std::invalid_argument("an index of kind " + main.kind() + " is not on a GPU");
   }
-  impl_ = std::make_unique<Impl>(live, *main);
+  if (live.main() == nullptr || live.main()->size() != main.size()) {
+    throw std::invalid_argument("the index on the GPU is not of the live index' rows");
+  }
+  impl_ = std::make_unique<Impl>(live, *on_gpu);
 }
 
 DeviceSearch::~DeviceSearch() { drop_on(impl_->device(), impl_); }

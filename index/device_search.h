@@ -18,9 +18,9 @@ inline constexpr std::uint32_t kNoRow = 0xFFFFFFFF;
 /// changed, on the thread that searches.
 class DeviceSearch {
  public:
-  /// `live` must outlive this, and its main index must have been built by build_gpu_index():
-  /// std::invalid_argument otherwise.
-  explicit DeviceSearch(const LiveIndex& live);
+  /// Both must outlive this. `main` was built by build_gpu_index() of the rows that the main index
+  /// of `live` has: std::invalid_argument otherwise. They may be one and the same.
+  DeviceSearch(const LiveIndex& live, const VectorIndex& main);
   ~DeviceSearch();
   DeviceSearch(const DeviceSearch&) = delete;
   DeviceSearch& operator=(const DeviceSearch&) = delete;

@@ -78,11 +78,13 @@ class DeviceArray {
     capacity_ = n;
     return data_;
   }
+  /// Waits until it is there.
   void upload(std::span<const T> values) {
     if (values.empty()) return;
     check(cudaMemcpyAsync(reserve(values.size()), values.data(), values.size_bytes(),
                           cudaMemcpyHostToDevice, device_->stream()),
           "copying to it");
+    device_->wait();
   }
   std::vector<T> download(std::size_t n) const {
     std::vector<T> values(n);

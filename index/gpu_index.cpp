@@ -25,6 +25,8 @@ static_assert(std::is_same_v<Id, std::int64_t>);
 constexpr std::size_t kListsWorthIt = 1'000;
 // Faiss counts values in 32 bits.
 constexpr std::size_t kValuesMax = (std::size_t{1} << 31) - 1;
+// Of one search of lists, 128 MiB.
+constexpr std::size_t kListValuesMax = std::size_t{1} << 24;
 // A table of 256 floats per byte of a code must fit into 48 KiB of shared memory.
 constexpr std::size_t kFloatTablesMax = 48;
 
@@ -94,10 +96,17 @@ class OnDevice final : public GpuIndex {
       lists.nprobe =
           lists_to_read(probes_, k, static_cast<std::size_t>(inverted->getNumLists()), size());
     }
-    for (std::size_t begin = 0; begin < batch; begin += kGpuQueriesMax) {
-      index_->search(static_cast<Id>(std::min(batch - begin, kGpuQueriesMax)),
-                     queries + begin * width(), static_cast<Id>(k), scores + begin * k,
-                     ids + begin * k, complete() ? nullptr : &lists);
+    // Faiss holds what lists of 16-bit floats give in one array, of all queries, lists and
+    // neighbours, and counts it in 32 bits.
+    std::size_t together = kGpuQueriesMax;
+    if (!complete()) {
+      together = std::clamp(kListValuesMax / (lists.nprobe * std::max(k, width())), std::size_t{1},
+                            kGpuQueriesMax);
+    }
+    for (std::size_t begin = 0; begin < batch; begin += together) {
+      index_->search(static_cast<Id>(std::min(batch - begin, together)), queries + begin * width(),
+                     static_cast<Id>(k), scores + begin * k, ids + begin * k,
+                     complete() ? nullptr : &lists);
     }
   }
 

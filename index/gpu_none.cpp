@@ -26,7 +26,7 @@ std::unique_ptr<VectorIndex> build_gpu_index(std::shared_ptr<GpuDevice>,
   none();
 }
 
-DeviceSearch::DeviceSearch(const LiveIndex&) { none(); }
+DeviceSearch::DeviceSearch(const LiveIndex&, const VectorIndex&) { none(); }
 DeviceSearch::~DeviceSearch() = default;
 void DeviceSearch::search(const float*, std::size_t, std::size_t, std::uint32_t*, float*) {
   none();

@@ -94,7 +94,7 @@ TEST_P(DeviceSearchOf, FindsWhatTheHostFinds) {
   const auto [kind, width] = GetParam();
   const auto data = testing_data::clustered(kItems, width, 60, seed_);
   LiveIndex live(build_gpu_index(device_, data.rows, data.values, width, {.kind = kind}, 2), width);
-  DeviceSearch device_search(live);
+  DeviceSearch device_search(live, *live.main());
   std::set<std::uint32_t> removed;
   expect_as_on_host(device_search, live, removed);
 
@@ -121,9 +121,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, DeviceSearchOf,
 TEST(DeviceSearch, RefusesAnIndexOfTheCpu) {
   const auto data = testing_data::clustered(10, 8, 2, 1);
   const LiveIndex live(build_index(data.rows, data.values, 8), 8);
-  EXPECT_THROW(DeviceSearch{live}, std::invalid_argument);
-  const LiveIndex fresh_only(nullptr, 8);
-  EXPECT_THROW(DeviceSearch{fresh_only}, std::invalid_argument);
+  EXPECT_THROW((DeviceSearch{live, *live.main()}), std::invalid_argument);
 }
 
 TEST(OutOfMemory, IsADeviceErrorAndTheIndexesGoOnOnTheCpu) {
@@ -142,7 +140,7 @@ TEST(OutOfMemory, IsADeviceErrorAndTheIndexesGoOnOnTheCpu) {
     std::size_t free = 0;
     std::size_t total = 0;
     check(cudaMemGetInfo(&free, &total), "asking for free memory");
-    rest.reserve(free - (std::size_t{64} << 20));
+    rest.reserve(free - (std::size_t{256} << 20));
   });
   const auto large = testing_data::clustered(400'000, 256, 60, 2);
   EXPECT_THROW(build_gpu_index(device, large.rows, large.values, 256), DeviceError);
