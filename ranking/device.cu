@@ -63,6 +63,9 @@ Device::Handles::Handles() {
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, 0), "be asked for its properties");
     name = properties.name;
+    int reads = 0;
+    check(cudaDeviceGetAttribute(&reads, cudaDevAttrPageableMemoryAccess, 0), "be asked");
+    reads_host_memory = reads != 0;
     check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "make a stream");
     cudaMemPoolProps wanted{};
     wanted.allocType = cudaMemAllocationTypePinned;
@@ -131,8 +134,10 @@ void Device::release(void* memory) noexcept {
 
 void Device::upload(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
-  // From memory that is not pinned, this returns when `from` has been read.
   check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, handles_->stream), "take values");
+  // From memory that is not pinned this returns when `from` has been read, but where the device
+  // reads such memory by itself.
+  if (handles_->reads_host_memory) wait();
 }
 
 void Device::download(void* to, const void* from, std::size_t bytes) {

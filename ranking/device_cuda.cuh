@@ -23,6 +23,7 @@ struct Device::Handles {
   Handles& operator=(const Handles&) = delete;
 
   std::string name;
+  bool reads_host_memory = false;  // also such as is not pinned
   cudaStream_t stream = nullptr;
   cudaMemPool_t pool = nullptr;
   cublasContext* blas = nullptr;

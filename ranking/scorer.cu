@@ -259,6 +259,7 @@ struct Scorer::State {
     } catch (...) {
       cudaStreamEndCapture(stream, &captured);
       if (captured != nullptr) cudaGraphDestroy(captured);
+      cudaGetLastError();  // of the capture that was broken off, not of the next call
       throw;
     }
     check(cudaStreamEndCapture(stream, &captured), "capture the scorer");

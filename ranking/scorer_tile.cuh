@@ -409,11 +409,20 @@ auto choose_kernel(const TileArguments<Number>& arguments, const With& with) {
   return arguments.plan.staged ? of_heads(std::true_type()) : of_heads(std::false_type());
 }
 
+/// Lets the kernel take all the shared memory there is: the limit is the kernel's, whom scorers of
+/// other shapes use too.
 template <typename Number>
 cudaError_t prepare(const TileArguments<Number>& arguments) {
+  int device = 0;
+  int most = 0;
+  if (const cudaError_t error = cudaGetDevice(&device); error != cudaSuccess) return error;
+  if (const cudaError_t error =
+          cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+      error != cudaSuccess) {
+    return error;
+  }
   return choose_kernel(arguments, [&](auto* kernel) {
-    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                static_cast<int>(arguments.plan.bytes));
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, most);
   });
 }
 

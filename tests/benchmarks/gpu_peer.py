@@ -120,7 +120,7 @@ def with_sdpa(unit, length, text, popularity, keys, seen, seen_text, state, cent
     query = (unit * length[..., None].bfloat16())[:, None].expand(B, H, N, D)
     of_heads = keys.reshape(B, L, H, D).transpose(1, 2)
     attended = F.scaled_dot_product_attention(query, of_heads, of_heads, scale=1.0, attn_mask=bias_of(
-        cosine, similarity, log_transition, ease, behaviour))
+        cosine, similarity, log_transition, ease, behaviour).contiguous())
     evidence = attended.float().mean(-1).permute(0, 2, 1)
     return scores_of(unit, length, popularity, state, centre, cosine, similarity, transition, ease, rating, decay,
                      evidence)
