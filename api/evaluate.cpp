@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "api/commands.h"
+#include "api/device_flag.h"
 #include "api/evaluation.h"
 #include "api/progress.h"
 #include "engine/learning.h"
@@ -23,6 +24,7 @@ namespace {
 struct Flags {
   std::filesystem::path data;
   engine::EvaluateOptions options;
+  engine::DeviceChoice device = engine::DeviceChoice::kCpu;
   std::size_t seeds = 1;
   std::filesystem::path users;
   bool json = false;
@@ -40,17 +42,15 @@ boost::json::object evaluate_seeds(engine::Engine& engine, const Flags& flags, P
   options.split = current->card().split;
   options.train = current->card().options;
   options.train.threads = flags.options.threads;
+  options.device = flags.device;
   std::vector<std::uint64_t> seeds;
   std::vector<boost::json::object> runs;
   for (std::size_t i = 0; i < flags.seeds; ++i) {
     seeds.push_back(options.train.seed);
     progress.step("seed", fmt::format("{}", options.train.seed));
-    engine::Snapshot snapshot = engine.snapshot();
-    const auto live = std::make_shared<engine::LiveModel>(engine::learn_version(
+    const auto snapshot = engine.snapshot(std::make_shared<engine::LiveModel>(engine::learn_version(
         engine.db(), options,
-        [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); }));
-    snapshot.model = live;
-    snapshot.popularity = live->popularity();
+        [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); })));
     runs.push_back(to_json(engine::evaluate(snapshot, flags.options, {})));
     ++options.train.seed;
   }
@@ -73,6 +73,7 @@ void run(Flags flags) {
   engine_options.access = storage::Access::kReadOnly;  // beside a server
   engine_options.record_exposures = false;
   engine_options.reload_interval = std::chrono::milliseconds(0);
+  engine_options.device = flags.device;
   const auto engine = engine::Engine::open(flags.data, engine_options);
   Progress progress = Progress::to_stderr();
   if (flags.seeds > 1) {
@@ -121,6 +122,7 @@ void add_evaluate(CLI::App& app) {
   command
       ->add_option("--threads", flags->options.threads, "Threads; all of the machine's by default")
       ->check(CLI::Range(1, 1024));
+  add_device(*command, flags->device, "What ranks, and with --seeds trains");
   command
       ->add_option("--seeds", flags->seeds,
                    "Train the current version's recipe with this many seeds, publish none of them, "

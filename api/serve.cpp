@@ -12,17 +12,22 @@
 
 #include "api/address.h"
 #include "api/commands.h"
+#include "api/device_flag.h"
 #include "api/server.h"
 #include "engine/engine.h"
+#include "engine/pipeline.h"
 
 namespace fovea::api {
 namespace {
+
+constexpr std::size_t kThreadsOfGpu = 64;
 
 struct Flags {
   std::filesystem::path data;
   std::string thrift = "127.0.0.1:7070";
   std::size_t threads = 0;
   bool insecure = false;
+  engine::EngineOptions engine{.device = engine::DeviceChoice::kAuto};
 };
 
 int wait_for_signal(boost::asio::io_context& io, boost::asio::signal_set& signals) {
@@ -44,11 +49,13 @@ void serve(const Flags& flags) {
   boost::asio::io_context io{1};
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
 
-  const auto engine = engine::Engine::open(flags.data);
+  const auto engine = engine::Engine::open(flags.data, flags.engine);
   ServerOptions options;
   options.host = address.host;
   options.port = address.port;
   options.threads = flags.threads;
+  // Whoever waits for a GPU needs no core, and only those who wait at once are ranked together.
+  if (options.threads == 0 && engine->snapshot().gpu != nullptr) options.threads = kThreadsOfGpu;
   options.insecure = flags.insecure;
   Server server(*engine, options);
   server.start();
@@ -81,8 +88,12 @@ void add_serve(CLI::App& app) {
           "--thrift", flags->thrift,
           "HOST:PORT to listen on, framed binary or compact protocol; port 0: any free one")
       ->capture_default_str();
-  command->add_option("--threads", flags->threads, "Answer so many requests at once; 0: one a core")
+  command
+      ->add_option("--threads", flags->threads,
+                   "Answer so many requests at once; 0: one a core, or 64 with a GPU")
       ->capture_default_str();
+  add_device(*command, flags->engine.device, "What ranks");
+  add_gpu_memory(*command, flags->engine.gpu);
   command->add_flag("--insecure", flags->insecure,
                     "Let other machines connect, without encryption");
   command->footer("Example: fovea serve --data shop --thrift 127.0.0.1:7070");

@@ -14,6 +14,7 @@
 #include <type_traits>
 
 #include "api/commands.h"
+#include "api/device_flag.h"
 #include "api/plot.h"
 #include "api/progress.h"
 #include "engine/learning.h"
@@ -24,7 +25,6 @@ namespace {
 struct Flags {
   std::filesystem::path data;
   std::string split = "none";
-  std::string device = "cpu";
   engine::LearnOptions options;
   std::optional<std::filesystem::path> plot;
   bool json = false;
@@ -101,11 +101,7 @@ void add_train(CLI::App& app) {
       ->add_option("--threads", options.train.threads,
                    "Threads that learn; all of the machine's by default")
       ->check(CLI::Range(1, 1024));
-  command
-      ->add_option("--device", flags->device,
-                   "What the encoder is trained on: cpu, or gpu for the first NVIDIA GPU")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"cpu", "gpu"}));
+  add_device(*command, options.device, "What the encoder is trained on");
   ranking::for_each_option(options.train, [&](std::string name, auto& field, auto least, auto most,
                                               const std::string& help) {
     using Field = std::decay_t<decltype(field)>;
@@ -133,7 +129,6 @@ void add_train(CLI::App& app) {
     std::optional<std::ofstream> plot;
     if (flags->plot) plot = open_plot(*flags->plot);
     flags->options.split = engine::parse_split(flags->split);
-    flags->options.gpu = flags->device == "gpu";
     Progress progress = Progress::to_stderr();
     const engine::LearnResult result = engine::learn(
         flags->data, flags->options,

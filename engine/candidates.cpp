@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/behaviours.h"
+#include "engine/gpu.h"
 #include "engine/pipeline.h"
 
 namespace fovea::engine {
@@ -13,10 +14,12 @@ namespace {
 /// Behaviours that a text-only version averages.
 constexpr std::size_t kMeanTextBehavioursMax = 50;
 
-std::vector<std::uint32_t> rows_of(std::span<const ranking::Behaviour> behaviours) {
+/// Of behaviours, neighbours or entries, in their order.
+template <typename List>
+std::vector<std::uint32_t> rows_of(const List& list) {
   std::vector<std::uint32_t> rows;
-  rows.reserve(behaviours.size());
-  for (const auto& behaviour : behaviours) rows.push_back(behaviour.row);
+  rows.reserve(list.size());
+  for (const auto& one : list) rows.push_back(one.row);
   return rows;
 }
 
@@ -60,18 +63,17 @@ class Collector {
 
   /// False for a row that is left out, already there, or of an item that is absent or newer than
   /// this request.
-  bool add(std::uint32_t row, std::string_view source) {
+  bool add(std::uint32_t row, std::string_view source, std::optional<float> score = {}) {
     if (row >= taken_.size() || taken_[row] || !catalog_.present(row)) return false;
     taken_[row] = true;
-    items_.push_back({row, source});
+    items_.push_back({row, source, score});
     return true;
   }
-  /// At most `n` of `found`, which is best first.
-  template <typename Found>
-  void add(const std::vector<Found>& found, std::size_t n, std::string_view source) {
-    for (const auto& one : found) {
-      if (n == 0) return;
-      if (add(one.row, source)) --n;
+  /// At most `n` of `rows`, which are best first; `scores` is empty or has one for each.
+  void add(std::span<const std::uint32_t> rows, std::span<const float> scores, std::size_t n,
+           std::string_view source) {
+    for (std::size_t i = 0; i < rows.size() && n > 0; ++i) {
+      if (add(rows[i], source, scores.empty() ? std::nullopt : std::optional(scores[i]))) --n;
     }
   }
   std::size_t size() const { return items_.size(); }
@@ -84,18 +86,16 @@ class Collector {
   std::vector<Candidate> items_;
 };
 
-/// Nearest to the user's state, and what follows the user's newest behaviours.
-void add_personal(const Snapshot& snapshot, const Question& question, const UserState& user,
-                  std::size_t retrieve, Collector& collector) {
-  collector.add(user.nearest, retrieve, "vectors");
+/// The n items that most follow the user's newest behaviours, best first.
+std::vector<std::uint32_t> following(const Snapshot& snapshot, const Question& question,
+                                     std::size_t n) {
   const auto actions = snapshot.db->catalog().actions();
   std::vector<std::uint32_t> newest_first;
   for (auto b = question.behaviours.rbegin(); b != question.behaviours.rend(); ++b) {
     if (action_weight(actions, b->action) > 0) newest_first.push_back(b->row);
   }
-  const auto follow = snapshot.model->model()->transitions().best(
-      newest_first, retrieve + collector.left_out(), snapshot.fresh_transitions.get());
-  collector.add(follow, retrieve, "vectors");
+  return rows_of(snapshot.model->model()->transitions().best(newest_first, n,
+                                                             snapshot.fresh_transitions.get()));
 }
 
 void add_popular(const Snapshot& snapshot, std::size_t limit, Collector& collector) {
@@ -111,8 +111,32 @@ void add_popular(const Snapshot& snapshot, std::size_t limit, Collector& collect
 
 }  // namespace
 
+namespace {
+
+/// State, nearest items and scores by the GPU. False: the CPU is to do it.
+bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std::uint32_t> others,
+             UserState& user) {
+  user.off_gpu = snapshot.model->off_gpu();
+  if (!user.off_gpu.empty()) return false;
+  auto answer = snapshot.gpu->rank(
+      snapshot.model,
+      {user.behaviours, user.earlier, user.vectors.items, nearest, {others.begin(), others.end()}},
+      snapshot.fresh_transitions);
+  if (!answer) {
+    user.off_gpu = snapshot.gpu->failure();
+    return false;
+  }
+  user.hidden = std::move(answer->state);
+  user.nearest = std::move(answer->nearest);
+  user.nearest_scores = std::move(answer->nearest_scores);
+  user.other_scores = std::move(answer->other_scores);
+  return true;
+}
+
+}  // namespace
+
 UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
-                     std::size_t nearest_min) {
+                     std::size_t nearest_min, std::span<const std::uint32_t> others) {
   UserState user;
   if (!snapshot.model || behaviours.empty()) return user;
   const ranking::Model* model = snapshot.model->model();
@@ -124,10 +148,12 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
   user.behaviours.assign(newest.begin(), newest.end());
   user.earlier.assign(behaviours.begin(), newest.begin());
   user.vectors = snapshot.model->vectors().gather(rows_of(newest));
-  user.hidden = model->user_state(ranking::Context{},
-                                  {user.behaviours, user.vectors.items, user.vectors.texts});
-  user.nearest =
-      snapshot.model->item_index()->search(user.hidden, std::max(nearest_min, model->centre_k()));
+  const std::size_t nearest = std::max(nearest_min, model->centre_k());
+  if (snapshot.gpu == nullptr || !ask_gpu(snapshot, nearest, others, user)) {
+    user.hidden = model->user_state(ranking::Context{},
+                                    {user.behaviours, user.vectors.items, user.vectors.texts});
+    user.nearest = snapshot.model->item_index()->search(user.hidden, nearest);
+  }
   const std::size_t reference = std::min(user.nearest.size(), model->centre_k());
   double sum = 0;
   for (std::size_t i = 0; i < reference; ++i) sum += user.nearest[i].score;
@@ -148,31 +174,35 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   const std::size_t search = retrieve + collector.left_out();
 
   Candidates result;
-  result.user = user_state(snapshot, question.behaviours, question.candidates ? 0 : search);
   if (question.query && snapshot.model) {
     result.query.resize(snapshot.model->text_space().width());
     if (!snapshot.model->text_space().encode({*question.query, {}}, result.query)) {
       result.query.clear();
     }
   }
-
+  // What was asked for decides what is found, and who asks decides the order among near ties; where
+  // nothing was asked for, what is near to the user and what follows their newest behaviours.
+  const bool personal = !question.candidates && !question.query;
+  std::vector<std::uint32_t> others;
   if (question.candidates) {
-    for (const auto row : *question.candidates) collector.add(row, "candidate");
-    result.items = collector.take();
-    return result;
+    others = *question.candidates;
+  } else if (!result.query.empty()) {
+    others = rows_of(snapshot.model->text_index().search(result.query, search));
+  } else if (personal && snapshot.model && snapshot.model->model() != nullptr) {
+    others = following(snapshot, question, search);
   }
-  if (question.query) {
-    // What was asked for decides what is found; who asks decides the order among near ties.
-    if (!result.query.empty()) {
-      collector.add(snapshot.model->text_index().search(result.query, search), retrieve, "vectors");
+  result.user = user_state(snapshot, question.behaviours, personal ? search : 0, others);
+  const UserState& user = result.user;
+
+  if (personal) {
+    collector.add(rows_of(user.nearest), user.nearest_scores, retrieve, "vectors");
+    if (!user.mean_text.empty()) {
+      others = rows_of(snapshot.model->text_index().search(user.mean_text, search));
     }
-  } else if (!result.user.hidden.empty()) {
-    add_personal(snapshot, question, result.user, retrieve, collector);
-  } else if (!result.user.mean_text.empty()) {
-    collector.add(snapshot.model->text_index().search(result.user.mean_text, search), retrieve,
-                  "vectors");
   }
-  add_popular(snapshot, question.limit, collector);
+  collector.add(others, user.other_scores, question.candidates ? others.size() : retrieve,
+                question.candidates ? "candidate" : "vectors");
+  if (!question.candidates) add_popular(snapshot, question.limit, collector);
   result.items = collector.take();
   return result;
 }

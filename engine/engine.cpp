@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <cmath>
 #include <condition_variable>
 #include <mutex>
@@ -13,6 +14,7 @@
 
 #include "engine/behaviours.h"
 #include "engine/fresh_transitions.h"
+#include "engine/gpu.h"
 #include "engine/live_model.h"
 #include "engine/models.h"
 #include "engine/pipeline.h"
@@ -64,6 +66,18 @@ struct Engine::State {
         counted(*db),
         fresh_transitions(*db) {
     if (!options.now_ms) options.now_ms = machine_now_ms;
+    if (options.device != DeviceChoice::kCpu && options.load_model) open_gpu();
+  }
+
+  void open_gpu() {
+    try {
+      gpu = std::make_unique<Gpu>(options.gpu);
+      spdlog::info("{} ranks, with at most {} MiB of its memory", gpu->name(),
+                   gpu->bytes_max() >> 20);
+    } catch (const Unavailable& error) {
+      if (options.device == DeviceChoice::kGpu) throw;
+      spdlog::info("the CPU ranks: {}", error.what());
+    }
   }
 
   EngineOptions options;
@@ -76,6 +90,8 @@ struct Engine::State {
   /// Orders changes of the catalogue among each other and with a swap of versions, so that the
   /// model that serves has seen every put that returned. Readers never take it.
   std::mutex catalogue_changes;
+
+  std::unique_ptr<Gpu> gpu;  // null: the CPU ranks
 
   std::mutex model_mutex;  // guards the pointer only
   std::shared_ptr<LiveModel> model;
@@ -92,11 +108,13 @@ struct Engine::State {
     return model;
   }
 
-  Snapshot snapshot() {
+  Snapshot snapshot() { return snapshot(serving()); }
+
+  Snapshot snapshot(const std::shared_ptr<LiveModel>& live) {
     Snapshot result;
     result.db = db.get();
+    result.gpu = gpu.get();
     result.retrieve = options.retrieve;
-    const auto live = serving();
     result.popularity = live ? live->popularity() : counted.current(options.now_ms());
     result.fresh_transitions = fresh_transitions.of(live.get());
     result.model = live;
@@ -109,8 +127,41 @@ struct Engine::State {
     fresh_transitions.changed();
   }
 
+  /// What ranks, for people.
+  std::string device(const LiveModel* live) const {
+    if (!gpu) return "cpu";
+    std::string reason = gpu->failure();
+    if (reason.empty() && live != nullptr) reason = live->off_gpu();
+    if (!reason.empty()) return fmt::format("cpu, not {}: {}", gpu->name(), reason);
+    return fmt::format("{}, {} of {} MiB", gpu->name(), gpu->bytes() >> 20, gpu->bytes_max() >> 20);
+  }
+
   bool record_exposures() const {
     return options.record_exposures && options.access == storage::Access::kReadWrite;
+  }
+
+  /// Where there is a GPU. A version that does not fit beside the one that serves gets that one's
+  /// place.
+  void move_to_gpu(LiveModel& next) {
+    if (!gpu || next.model() == nullptr) return;
+    const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const auto live = serving();
+    for (const bool alone : {false, true}) {
+      try {
+        const auto loaded = gpu->load(next, threads);
+        spdlog::info("version {} is on {}: {} over {} items, {} of {} MiB", next.card().version,
+                     gpu->name(), loaded->kind(), next.item_index()->size(), gpu->bytes() >> 20,
+                     gpu->bytes_max() >> 20);
+        next.move_to_gpu(loaded);
+        return;
+      } catch (const Unavailable& error) {
+        next.move_to_gpu(nullptr, error.what());
+        if (alone || !live || !live->on_gpu()) break;
+        live->move_to_gpu(nullptr, "the next version takes its place on the GPU");
+      }
+    }
+    spdlog::warn("version {} is ranked on the CPU, {} cannot take it: {}", next.card().version,
+                 gpu->name(), next.off_gpu());
   }
 
   /// Throws VersionError.
@@ -119,6 +170,7 @@ struct Engine::State {
     // The long part runs beside puts; what they bring meanwhile is caught up while they wait.
     const std::uint64_t revision = db->catalog().revision();
     next->catch_up(db->catalog(), next->card().catalog_revision);
+    move_to_gpu(*next);
     const std::lock_guard changes(catalogue_changes);
     next->catch_up(db->catalog(), revision);
     const std::lock_guard lock(model_mutex);
@@ -288,7 +340,7 @@ Status Engine::status() {
   Status status;
   status.version = FOVEA_VERSION;
   if (live) status.model_version = live->card().version;
-  status.device = "cpu";
+  status.device = state_->device(live.get());
   status.items = state_->db->catalog().size();
   status.users = state_->db->history().users();
   status.uptime_ms = std::chrono::duration_cast<std::chrono::milliseconds>(uptime).count();
@@ -317,5 +369,10 @@ bool Engine::reload() { return state_->reload(); }
 storage::Db& Engine::db() { return *state_->db; }
 
 Snapshot Engine::snapshot() { return state_->snapshot(); }
+
+Snapshot Engine::snapshot(std::shared_ptr<LiveModel> version) {
+  state_->move_to_gpu(*version);
+  return state_->snapshot(version);
+}
 
 }  // namespace fovea::engine

@@ -13,11 +13,13 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/gpu_options.h"
 #include "engine/request.h"
 #include "storage/db.h"
 
 namespace fovea::engine {
 
+class LiveModel;
 struct Snapshot;
 
 struct EngineOptions {
@@ -32,6 +34,9 @@ struct EngineOptions {
   /// How often the directory is looked at for a newly published version, and the store for
   /// behaviours that add to the transitions of the one that serves; 0: never (call reload()).
   std::chrono::milliseconds reload_interval{1000};
+  /// Where a GPU ranks and fails, the CPU goes on with the reason in every answer.
+  DeviceChoice device = DeviceChoice::kCpu;
+  GpuOptions gpu;
   // Performance.
   std::size_t retrieve = 500;  ///< Candidates taken from each source before reranking.
 };
@@ -40,6 +45,8 @@ struct EngineOptions {
 /// storage::StoreError for the machine's.
 class Engine {
  public:
+  /// Throws also storage::StoreError and VersionError for what is damaged, Unavailable for
+  /// DeviceChoice::kGpu without one.
   static std::unique_ptr<Engine> open(const std::filesystem::path& data_directory,
                                       EngineOptions options = {});
   ~Engine();
@@ -70,6 +77,8 @@ class Engine {
   /// What a ranking reads now (engine/pipeline.h): for evaluation, which brings its own histories.
   /// Keeps its version alive; must not outlive the engine.
   Snapshot snapshot();
+  /// The same with another version than the one that serves, on the same device.
+  Snapshot snapshot(std::shared_ptr<LiveModel> version);
 
  private:
   struct State;

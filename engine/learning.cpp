@@ -123,7 +123,9 @@ class Learning {
   Learning(storage::Db& db, const Versions* versions, const LearnOptions& options,
            const std::function<void(const LearnProgress&)>& progress)
       : db_(db), versions_(versions), options_(options), progress_(progress) {
-    if (options.gpu) device_ = ranking::Device::open();
+    const bool there = options.device == DeviceChoice::kGpu ||
+                       (options.device == DeviceChoice::kAuto && ranking::device_count().count > 0);
+    if (there) device_ = ranking::Device::open();
     version_.card.device = device_ ? device_->name() : "CPU";
     if (versions != nullptr && !options.from.empty())
       base_ = load_base(*versions, options.from, options.split, options.train);

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/gpu_options.h"
 #include "engine/models.h"
 #include "engine/split.h"
 #include "ranking/trainer.h"
@@ -21,9 +22,9 @@ struct LearnOptions {
   Split split = Split::kNone;  ///< What evaluate will find held out.
   ranking::TrainOptions train;
   std::string from;  ///< A version to go on from, or "CURRENT"; empty: starts from nothing.
-  /// Trains the encoder on the first GPU instead of the CPU, in 32-bit floats. The same seed then
-  /// gives the same version on the same GPU, and not that of the CPU: sums have another order.
-  bool gpu = false;
+  /// What the encoder is trained on, in 32-bit floats. The same seed gives the same version on the
+  /// same GPU, and not that of the CPU: sums have another order.
+  DeviceChoice device = DeviceChoice::kCpu;
   bool fresh = false;  ///< Throws away what a killed training left, also where it could be resumed.
   std::size_t versions_kept = 3;  ///< Older ones are deleted after publishing; at least 1.
 };
@@ -55,8 +56,8 @@ Version learn_version(storage::Db& db, const LearnOptions& options,
 /// catalogue can be searched. Runs beside a serving process. Throws InvalidRequest when the
 /// catalogue is empty or when `from` cannot be gone on from, Unavailable when another training of
 /// the same directory is under way, and
-/// ranking::DeviceError when options.gpu finds no GPU or loses it. What a training keeps of itself
-/// in DATA/versions/checkpoint is gone when it ends.
+/// ranking::DeviceError when a GPU that was asked for is not there, or is lost. What a training
+/// keeps of itself in DATA/versions/checkpoint is gone when it ends.
 LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
                   const std::function<void(const LearnProgress&)>& progress);
 

@@ -52,6 +52,22 @@ LiveModel::LiveModel(Version version)
   }
 }
 
+std::shared_ptr<GpuModel> LiveModel::on_gpu() const {
+  const std::lock_guard lock(gpu_mutex_);
+  return on_gpu_;
+}
+
+std::string LiveModel::off_gpu() const {
+  const std::lock_guard lock(gpu_mutex_);
+  return off_gpu_;
+}
+
+void LiveModel::move_to_gpu(std::shared_ptr<GpuModel> gpu, std::string off_gpu) {
+  const std::lock_guard lock(gpu_mutex_);
+  on_gpu_.swap(gpu);
+  off_gpu_ = std::move(off_gpu);
+}
+
 void LiveModel::put(std::span<const FreshItem> items) {
   const std::size_t text_width = text_space_.width();
   std::vector<std::uint32_t> rows;
@@ -80,6 +96,9 @@ void LiveModel::put(std::span<const FreshItem> items) {
   }
   // Vectors first: what an index returns can then always be gathered.
   vectors_.put(rows, texts, vectors);
+  if (const auto gpu = on_gpu(); gpu && !gpu->put(rows, texts, vectors)) {
+    move_to_gpu(nullptr, "the catalogue has twice as many items as when the version was trained");
+  }
   put_known(*text_index_, rows, texts);
   if (item_index_) put_known(*item_index_, rows, vectors);
 }

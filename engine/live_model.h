@@ -5,9 +5,12 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
+#include <string>
 #include <vector>
 
+#include "engine/gpu_model.h"
 #include "engine/item_vectors.h"
 #include "engine/models.h"
 #include "engine/popularity.h"
@@ -37,6 +40,13 @@ class LiveModel {
   const ItemVectors& vectors() const { return vectors_; }
   const std::shared_ptr<const Popularity>& popularity() const { return popularity_; }
 
+  /// The same version on a GPU; null: the CPU ranks.
+  std::shared_ptr<GpuModel> on_gpu() const;
+  /// Why it is not on a GPU that is there; empty where it is, and where there is none.
+  std::string off_gpu() const;
+  /// Takes up what put() and remove() keep in step from now on, or with null gives it back.
+  void move_to_gpu(std::shared_ptr<GpuModel> gpu, std::string off_gpu = {});
+
   /// Encodes items and makes them retrievable; of a row given twice the last counts.
   void put(std::span<const FreshItem> items);
   void remove(std::span<const std::uint32_t> rows);
@@ -52,6 +62,10 @@ class LiveModel {
   std::unique_ptr<index::LiveIndex> item_index_;
   std::unique_ptr<index::LiveIndex> text_index_;
   std::shared_ptr<const Popularity> popularity_;
+
+  mutable std::mutex gpu_mutex_;  // guards what follows, never held while anything is computed
+  std::string off_gpu_;
+  std::shared_ptr<GpuModel> on_gpu_;  // last: it reads the others
 };
 
 }  // namespace fovea::engine

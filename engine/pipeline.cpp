@@ -127,8 +127,11 @@ Explanation explanation(const Snapshot& snapshot, const Candidates& candidates,
 
 }  // namespace
 
-RankResponse rank(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms,
+RankResponse rank(const Snapshot& given, const RankRequest& request, std::int64_t now_ms,
                   bool record_exposure) {
+  Snapshot snapshot = given;
+  // A GPU gives scores and not what they are made of.
+  if (request.explain) snapshot.gpu = nullptr;
   StageClock clock;
   const Question question = history(snapshot, request, now_ms);
   clock.stage("history");
@@ -189,6 +192,10 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
   RankResponse response;
   response.request_id = new_request_id();
   if (snapshot.model) response.model_version = snapshot.model->card().version;
+  if (!candidates.user.off_gpu.empty()) {
+    response.degraded = true;
+    response.degraded_reason = "ranked on the CPU: " + candidates.user.off_gpu;
+  }
   WithoutBehaviour without(snapshot, question, candidates);
   for (const std::size_t i : best(candidates, scored.scores, question.limit)) {
     const Candidate& candidate = candidates.items[i];

@@ -22,9 +22,12 @@
 
 namespace fovea::engine {
 
+class Gpu;
+
 /// What one ranking reads. Cheap to copy; Engine::snapshot() gives the current one.
 struct Snapshot {
   storage::Db* db = nullptr;                     ///< Never null. Not owned.
+  Gpu* gpu = nullptr;                            ///< Null: the CPU ranks. Not owned.
   std::shared_ptr<const LiveModel> model;        ///< Null: no version yet.
   std::shared_ptr<const Popularity> popularity;  ///< Never null.
   /// What behaviours since the version add to its transitions; null: nothing.
@@ -58,18 +61,24 @@ struct UserState {
   std::vector<float> hidden;                ///< [D], the retrieval query
   std::vector<index::Neighbour> nearest;  ///< best first, over everything retrievable, seen or not
   float centre = 0;                       ///< mean score of the first centre_k() of those
+  // Where a GPU ranked; empty otherwise:
+  std::vector<float> nearest_scores;  ///< of `nearest`, as rerank() would give them
+  std::vector<float> other_scores;    ///< of the rows that user_state() was asked to score
+  /// Why the GPU that is there did not rank; empty: it did, or there is none.
+  std::string off_gpu;
   // Without a learned model: the unit mean of the behaviours' texts [K]; empty where there is none.
   std::vector<float> mean_text;
 };
 
 /// Reads behaviours, oldest first, with the snapshot's version. `nearest` holds at least
-/// `nearest_min` rows where that many are retrievable.
+/// `nearest_min` rows where that many are retrievable. A GPU scores these and `others` with it.
 UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
-                     std::size_t nearest_min);
+                     std::size_t nearest_min, std::span<const std::uint32_t> others = {});
 
 struct Candidate {
   std::uint32_t row = 0;
-  std::string_view source;  ///< "vectors", "popular" or "candidate"; a literal.
+  std::string_view source;     ///< "vectors", "popular" or "candidate"; a literal.
+  std::optional<float> score;  ///< Of the learned model, where a GPU gave it with the state.
 };
 
 struct Candidates {

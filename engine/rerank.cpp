@@ -20,10 +20,12 @@ double cosine(std::span<const float> a, std::span<const float> b) {
   return sum;
 }
 
-/// The learned model's scores, and with them its explanation.
+/// The learned model's scores of `rows`, which stand at `places` among the candidates, and with
+/// them its explanation.
 void score_learned(const Snapshot& snapshot, const UserState& user,
-                   std::span<const std::uint32_t> rows, const GatheredVectors& vectors,
-                   bool explain, Scored& scored) {
+                   std::span<const std::uint32_t> rows, std::span<const std::size_t> places,
+                   const GatheredVectors& vectors, bool explain, Scored& scored) {
+  if (rows.empty()) return;
   std::vector<float> popularity;
   popularity.reserve(rows.size());
   for (const auto row : rows) popularity.push_back(snapshot.popularity->log_popularity(row));
@@ -33,16 +35,18 @@ void score_learned(const Snapshot& snapshot, const UserState& user,
       {rows, vectors.items, vectors.texts, popularity}, user.centre, explain,
       snapshot.fresh_transitions.get());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    scored.scores[i] = scores.total[i];
+    double& score = scored.scores[places[i]];
+    score = scores.total[i];
     if (!explain) continue;
+    auto& parts = scored.parts[places[i]];
     double sum = 0;
     for (std::size_t p = 0; p < ranking::kScoreParts.size(); ++p) {
-      scored.parts[i].emplace_back(ranking::kScoreParts[p], scores.parts[i][p]);
+      parts.emplace_back(ranking::kScoreParts[p], scores.parts[i][p]);
       sum += scores.parts[i][p];
     }
     // The total was added up in single precision; the last part takes the rounding, so that the
     // parts add up.
-    scored.parts[i].back().second += scored.scores[i] - sum;
+    parts.back().second += score - sum;
   }
   scored.attention = std::move(scores.attention);
 }
@@ -72,23 +76,36 @@ void add_cosine(std::string_view part, double weight, std::span<const float> dir
 }  // namespace
 
 Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates) {
-  std::vector<std::uint32_t> rows;
-  rows.reserve(candidates.items.size());
-  for (const auto& candidate : candidates.items) rows.push_back(candidate.row);
+  const std::vector<Candidate>& items = candidates.items;
   Scored scored;
-  scored.scores.resize(rows.size());
-  if (rows.empty()) return scored;
-  if (question.explain) scored.parts.resize(rows.size());
+  scored.scores.resize(items.size());
+  if (items.empty()) return scored;
+  if (question.explain) scored.parts.resize(items.size());
+  std::vector<std::uint32_t> rows;  // of those that have no score yet
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    if (items[i].score) {
+      scored.scores[i] = *items[i].score;
+    } else {
+      rows.push_back(items[i].row);
+      places.push_back(i);
+    }
+  }
   GatheredVectors vectors;
   if (snapshot.model) vectors = snapshot.model->vectors().gather(rows);
 
   const UserState& user = candidates.user;
   if (!user.hidden.empty()) {
-    score_learned(snapshot, user, rows, vectors, question.explain, scored);
+    score_learned(snapshot, user, rows, places, vectors, question.explain, scored);
   } else {
     score_popularity(snapshot, rows, !candidates.query.empty() || !user.mean_text.empty(),
                      question.explain, scored);
     add_cosine("text", kTextWeight, user.mean_text, vectors.texts, question.explain, scored);
+  }
+  if (!candidates.query.empty() && rows.size() < items.size()) {
+    rows.clear();
+    for (const Candidate& item : items) rows.push_back(item.row);
+    vectors = snapshot.model->vectors().gather(rows);
   }
   add_cosine("query", kQueryWeight, candidates.query, vectors.texts, question.explain, scored);
   return scored;

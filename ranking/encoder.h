@@ -87,6 +87,8 @@ struct EncoderWeights {
 
   /// The same in the context's memory.
   EncoderWeights to(const Context& context) const;
+  /// What encode() reads: without the item tower, whose size is the catalogue's.
+  EncoderWeights for_states() const;
 
   void save(Weights& weights) const;  ///< Arrays "encoder.*".
   static EncoderWeights load(const Weights& weights);

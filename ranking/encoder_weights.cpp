@@ -108,6 +108,17 @@ EncoderWeights EncoderWeights::to(const Context& context) const {
   return copy;
 }
 
+EncoderWeights EncoderWeights::for_states() const {
+  EncoderWeights copy;
+  copy.shape = shape;
+  const auto from = tensors();
+  const auto target = copy.tensors();
+  for (std::size_t i = 0; i < from.size(); ++i) {
+    if (from[i].second != &items && from[i].second != &text) *target[i].second = *from[i].second;
+  }
+  return copy;
+}
+
 void EncoderWeights::save(Weights& weights) const {
   for (const auto& [name, tensor] : tensors()) {
     weights.put("encoder." + name, tensor->shape(), tensor->read());

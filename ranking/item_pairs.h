@@ -25,6 +25,7 @@ class ItemPairs {
   /// Entries of one source, ascending by row; empty for a row beyond those it was made of.
   std::span<const Entry> from(std::uint32_t row) const;
   float weight(std::uint32_t source, std::uint32_t target) const;  ///< 0 when not kept.
+  std::size_t entries() const { return entries_.size(); }          ///< Of all sources.
 
   void save(Weights& weights, const std::string& name) const;  ///< Arrays "<name>.*".
   static ItemPairs load(const Weights& weights, const std::string& name);

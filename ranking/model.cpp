@@ -45,6 +45,8 @@ std::size_t Model::behaviours_max() const { return encoder_->shape.behaviours_ma
 std::size_t Model::items() const { return encoder_->shape.items; }
 std::size_t Model::centre_k() const { return ranker_->shape.centre_k; }
 
+ItemRelations Model::relations() const { return {transitions_, ease_}; }
+
 void Model::item_vectors(const Context& context, std::span<const std::uint32_t> rows,
                          std::span<const float> whitened, std::span<float> out) const {
   std::vector<std::uint32_t> known(rows.begin(), rows.end());

@@ -21,6 +21,7 @@ namespace fovea::ranking {
 
 struct EncoderWeights;
 struct RankerWeights;
+struct ItemRelations;
 
 /// The user's behaviours as the model reads them, oldest first.
 /// Arrays are parallel; `vectors` [L, D] and `texts` [L, K] as the engine holds them for those
@@ -87,6 +88,7 @@ class Model {
                bool explain, const Transitions* since = nullptr) const;
 
   const Transitions& transitions() const { return transitions_; }
+  ItemRelations relations() const;
   const EncoderWeights& encoder() const { return *encoder_; }
   const RankerWeights& ranker() const { return *ranker_; }
 

@@ -25,9 +25,10 @@ struct BehaviourDescription {
 };
 BehaviourDescription describe_behaviours(const RankerWeights& weights,
                                          std::span<const Behaviour> behaviours);
-/// Of an action that counts for the fixed scores.
+/// Of an action that counts for the fixed scores. One that was declared after training is none.
 inline bool positive(const RankerWeights& weights, const Behaviour& behaviour) {
-  return weights.action_weights[behaviour.action] > 0;
+  const std::size_t action = behaviour.action < weights.shape.actions ? behaviour.action : 0;
+  return weights.action_weights[action] > 0;
 }
 
 /// Fills the pair terms of `tape` and the first kScalarFeatures of its features. `retrieval` [N].

@@ -65,6 +65,10 @@ struct ScorerTimes {
   double gather_us = 0, pairs_us = 0, tiles_us = 0, best_us = 0, all_us = 0;
 };
 
+/// Bytes of the device's memory that a Scorer will hold between calls, to plan with.
+std::size_t scorer_bytes(const RankerWeights& weights, const ItemRelations& relations,
+                         std::size_t items_max, ScorerPrecision precision);
+
 /// For the thread that has the device. Everything runs on the device's stream, after what was
 /// queued there before. Throws DeviceError where the device fails; whoever catches it can answer
 /// with rank_candidates() instead, and the Scorer is used again only if it was out_of_memory().

@@ -276,3 +276,19 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
 }
 
 }  // namespace fovea::ranking::scorer
+
+namespace fovea::ranking {
+
+std::size_t scorer_bytes(const RankerWeights& weights, const ItemRelations& relations,
+                         std::size_t items_max, ScorerPrecision precision) {
+  const scorer::BankShape shape =
+      scorer::bank_shape(weights.shape.width, weights.shape.heads, weights.shape.text_width);
+  const std::size_t number = precision == ScorerPrecision::kFloat32 ? 4 : 2;
+  const std::size_t item = shape.row() * number + 2 * sizeof(float);
+  const std::size_t pair = sizeof(std::uint32_t) + sizeof(float);
+  return (items_max + 1) * item +
+         (relations.transitions.entries() + relations.ease.entries()) * pair +
+         2 * (items_max + 1) * sizeof(std::uint32_t);
+}
+
+}  // namespace fovea::ranking

@@ -2,7 +2,9 @@
 // mapped. What stands in for a kernel there shifts them back.
 #pragma once
 
+#include <atomic>
 #include <bit>
+#include <chrono>
 #include <cstdint>
 
 namespace fovea::ranking::device_memory {
@@ -24,5 +26,10 @@ template <typename T>
 T* back(T* device) {
   return shifted(device, -kShift);
 }
+
+// What a test wants of the device, and asks it.
+inline std::atomic<bool> lost = false;  ///< Whatever goes there or back fails.
+inline std::atomic<std::chrono::milliseconds> searching{std::chrono::milliseconds(0)};  ///< Slowly.
+inline std::atomic<std::size_t> searches = 0;  ///< Of whole batches, so far.
 
 }  // namespace fovea::ranking::device_memory

@@ -105,7 +105,14 @@ const std::string& Device::name() const { return handles_->name; }
 void* Device::stream() const { return nullptr; }
 Device::Memory Device::memory() const { return {std::size_t{1} << 36, std::size_t{1} << 37}; }
 
+namespace {
+void fail_if_lost() {
+  if (device_memory::lost) throw DeviceError("the GPU could not compute: it is lost");
+}
+}  // namespace
+
 void* Device::allocate(std::size_t bytes) {
+  fail_if_lost();
   if (bytes > std::size_t{1} << 40) throw DeviceError("out of memory", true);
   if (bytes == 0) return nullptr;
   void* memory = std::malloc(bytes);
@@ -114,9 +121,11 @@ void* Device::allocate(std::size_t bytes) {
 }
 void Device::release(void* memory) noexcept { std::free(back(memory)); }
 void Device::upload(void* to, const void* from, std::size_t bytes) {
+  fail_if_lost();
   if (bytes > 0) std::memcpy(back(to), from, bytes);
 }
 void Device::download(void* to, const void* from, std::size_t bytes) {
+  fail_if_lost();
   if (bytes > 0) std::memcpy(to, back(from), bytes);
 }
 void Device::copy(void* to, const void* from, std::size_t bytes) {

@@ -130,7 +130,7 @@ TEST_F(Learning, WithoutAGpuATrainingOnOneSaysWhyBeforeItBegins) {
   if (devices.count > 0) GTEST_SKIP() << "there is a GPU";
   stock(true);
   LearnOptions options = small();
-  options.gpu = true;
+  options.device = DeviceChoice::kGpu;
   try {
     learn(options);
     FAIL() << "it was trained";

@@ -484,5 +484,19 @@ TEST_F(PipelineTest, RetrievalAndTransitionsBringCandidates) {
   }
 }
 
+// The version knows fewer actions than the store, also in what only EASE reads.
+TEST_F(PipelineTest, ActionsDeclaredAfterTrainingCountAsNoParticularOne) {
+  serve_learned();
+  engine_->declare_action("share", 1);
+  std::vector<Event> events;
+  for (std::size_t i = 0; i < 2 * Shop::kItemsPerKind; ++i) {
+    shop_.now_ms += 1000;
+    events.push_back(shop_.event("sharer", Shop::id(i % 2, i / 2)));
+    events.back().action = "share";
+  }
+  engine_->record(events);
+  EXPECT_EQ(engine_->rank(for_user("sharer")).items.size(), 10U);
+}
+
 }  // namespace
 }  // namespace fovea::engine
