@@ -9,5 +9,5 @@ namespace fovea::ranking::ops::cpu {
 }  // namespace fovea::ranking::ops::cpu
 
 namespace fovea::ranking::ops::cuda {
-#include "ranking/ops_each.h"
+#include "ranking/ops_each.h"  // NOLINT(readability-duplicate-include): once in each namespace
 }  // namespace fovea::ranking::ops::cuda

@@ -197,8 +197,10 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
     require(l <= kBehavioursMax, "too many behaviours for the scorer");
     require(request.state.size() == (retrieved != nullptr ? 0 : width),
             "a user state of another width than the ranker's, or beside a retrieved one");
-    std::ranges::copy(request.state,
-                      states.begin() + static_cast<std::ptrdiff_t>(index * padded_width));
+    if (retrieved == nullptr) {
+      std::ranges::copy(request.state,
+                        states.begin() + static_cast<std::ptrdiff_t>(index * padded_width));
+    }
     User& user = users.emplace_back();
     user = {static_cast<std::uint32_t>(behaviours.size()),
             static_cast<std::uint32_t>(l),

@@ -111,6 +111,18 @@ inline ScorerCase scorer_case(const RankerShape& shape, std::size_t items, std::
   return made;
 }
 
+/// Another MLP, of two layers of different widths; the ranker's own has one width.
+inline void widen(ScorerCase& made, std::size_t hidden1, std::size_t hidden2) {
+  Random random(17);
+  RankerWeights& weights = made.weights;
+  const std::size_t features = weights.features();
+  weights.hidden1 = Tensor({hidden1, features}, random_values(random, hidden1 * features, 0.3F));
+  weights.bias1 = Tensor({hidden1}, random_values(random, hidden1, 0.1F));
+  weights.hidden2 = Tensor({hidden2, hidden1}, random_values(random, hidden2 * hidden1, 0.1F));
+  weights.bias2 = Tensor({hidden2}, random_values(random, hidden2, 0.1F));
+  weights.out = Tensor({hidden2}, random_values(random, hidden2, 0.1F));
+}
+
 /// One more user: `l` behaviours, `earlier` before them, `n` candidates, some of them twice.
 inline void add_request(ScorerCase& made, std::size_t l, std::size_t earlier, std::size_t n,
                         std::uint64_t seed) {

@@ -22,7 +22,6 @@ using fovea::ranking::Scorer;
 using fovea::ranking::ScorerCase;
 using fovea::ranking::ScorerPrecision;
 using fovea::ranking::ScorerTimes;
-using fovea::ranking::Tensor;
 
 // By the vendor's data sheet for one H200: dense bfloat16 and memory.
 constexpr double kFlopsPerUs = 990e6;
@@ -60,19 +59,6 @@ struct Result {
   double gigaflop = 0;
   std::size_t device_bytes = 0;
 };
-
-// The MLP of two layers of different widths; the ranker's own has one width.
-void widen(ScorerCase& made, const Shape& shape) {
-  fovea::ranking::Random random(17);
-  const std::size_t features = made.weights.features();
-  made.weights.hidden1 =
-      Tensor({shape.hidden1, features}, random_values(random, shape.hidden1 * features, 0.3F));
-  made.weights.bias1 = Tensor({shape.hidden1}, random_values(random, shape.hidden1, 0.1F));
-  made.weights.hidden2 = Tensor({shape.hidden2, shape.hidden1},
-                                random_values(random, shape.hidden2 * shape.hidden1, 0.1F));
-  made.weights.bias2 = Tensor({shape.hidden2}, random_values(random, shape.hidden2, 0.1F));
-  made.weights.out = Tensor({shape.hidden2}, random_values(random, shape.hidden2, 0.1F));
-}
 
 // Half of the candidates are what transitions say of the newest behaviours, as in a request.
 void choose_candidates(ScorerCase& made) {
@@ -186,7 +172,7 @@ int main(int arguments, char** values) {
                                                  .hidden = shape.hidden1,
                                                  .text_width = shape.text_width},
                                                 kItems, kEntries, 1);
-        widen(catalogue, shape);
+        widen(catalogue, shape.hidden1, shape.hidden2);
         of_catalogue = &shape;
       }
       results.push_back(measure(*device, shape, catalogue));
