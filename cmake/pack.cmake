@@ -2,7 +2,7 @@
 # library goes in as an archive. For the programs of tests/gpu.sh; what needs RocksDB or Thrift is not among them.
 set(CMAKE_FIND_LIBRARY_SUFFIXES .a .so)
 set(Boost_USE_STATIC_LIBS ON)
-add_link_options(-static-libgcc -static-libstdc++)
+add_link_options(-static-libgcc -static-libstdc++ -Wl,--as-needed)
 # Compilers ask for their runtimes by name. A folder that has only the archives, searched first, makes those names static.
 set(archives ${PROJECT_BINARY_DIR}/archives)
 file(MAKE_DIRECTORY ${archives})
