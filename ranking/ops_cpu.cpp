@@ -16,14 +16,8 @@
 #include <cmath>
 #include <vector>
 
+#include "ranking/clones.h"
 #include "ranking/random.h"
-
-// Sanitizers start after the resolvers that pick a clone would already have run.
-#if defined(FOVEA_SANITIZED) || !defined(__x86_64__)
-#define FOVEA_CLONES
-#else
-#define FOVEA_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
 
 namespace fovea::ranking::ops {
 namespace cpu {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "ranking/clones.h"
 #include "ranking/ops.h"
 #include "ranking/ranker_features.h"
 
@@ -24,6 +25,38 @@ std::vector<float> behaviour_logits(const RankerWeights& weights, const RankerTa
   return logits;
 }
 
+// Adds what a pair's terms say to its logit; returns the highest of the row and `least`.
+struct PairRows {
+  const float *transition, *cosine, *similarity, *ease;
+};
+FOVEA_CLONES float add_terms(std::size_t n, const float* theta, const PairRows& terms,
+                             const float* per_behaviour, float least, float* logits) {
+  const auto [transition, cosine, similarity, ease] = terms;
+  float highest = least;
+#pragma omp simd reduction(max : highest)
+  for (std::size_t j = 0; j < n; ++j) {
+    logits[j] += theta[kPairTransition] * transition[j] + theta[kPairText] * cosine[j] +
+                 theta[kPairVectors] * similarity[j] + theta[kPairEase] * ease[j] +
+                 per_behaviour[j];
+    highest = std::max(highest, logits[j]);
+  }
+  return highest;
+}
+FOVEA_CLONES void subtract(std::size_t n, float value, float* row) {
+#pragma omp simd
+  for (std::size_t j = 0; j < n; ++j) row[j] -= value;
+}
+FOVEA_CLONES float sum_of(std::size_t n, const float* row) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::size_t j = 0; j < n; ++j) sum += row[j];
+  return sum;
+}
+FOVEA_CLONES void scale(std::size_t n, float factor, float* row) {
+#pragma omp simd
+  for (std::size_t j = 0; j < n; ++j) row[j] *= factor;
+}
+
 // Softmax over the behaviours and the null, and what the score sees of it: the evidence.
 void attend(const Context& context, const RankerWeights& weights, std::size_t head,
             std::span<const float> per_behaviour, RankerTape& tape) {
@@ -35,25 +68,17 @@ void attend(const Context& context, const RankerWeights& weights, std::size_t he
   std::vector<float> highest(n);
   for (std::size_t c = 0; c < n; ++c) {
     float* row = attention + c * l;
-    const float* transition = tape.log_transition.row(c);
-    const float* cosine = tape.cosine.row(c);
-    const float* similarity = tape.similarity.row(c);
-    const float* ease = tape.ease.row(c);
-    highest[c] = null;
-    for (std::size_t j = 0; j < l; ++j) {
-      row[j] += theta[kPairTransition] * transition[j] + theta[kPairText] * cosine[j] +
-                theta[kPairVectors] * similarity[j] + theta[kPairEase] * ease[j] + per_behaviour[j];
-      highest[c] = std::max(highest[c], row[j]);
-    }
-    for (std::size_t j = 0; j < l; ++j) row[j] -= highest[c];
+    highest[c] = add_terms(
+        l, theta,
+        {tape.log_transition.row(c), tape.cosine.row(c), tape.similarity.row(c), tape.ease.row(c)},
+        per_behaviour.data(), null, row);
+    subtract(l, highest[c], row);
   }
   ops::exponential(context, n * l, attention);
   for (std::size_t c = 0; c < n; ++c) {
     float* row = attention + c * l;
-    const float nothing = std::exp(null - highest[c]);
-    float sum = nothing;
-    for (std::size_t j = 0; j < l; ++j) sum += row[j];
-    for (std::size_t j = 0; j < l; ++j) row[j] /= sum;
+    const float sum = std::exp(null - highest[c]) + sum_of(l, row);
+    scale(l, 1 / sum, row);
     float* features = tape.features.row(c);
     features[kScalarFeatures + head] = std::log(sum) + highest[c] - null;
   }

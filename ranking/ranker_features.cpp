@@ -2,10 +2,12 @@
 #include "ranking/ranker_features.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <utility>
 #include <vector>
 
+#include "ranking/clones.h"
 #include "ranking/encoder.h"
 #include "ranking/ops.h"
 
@@ -16,28 +18,46 @@ using ops::Transpose;
 
 constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets are 18 hours
 
-// The candidates by row, so that a source's entries are met in one pass.
+// The candidates by row: a hash table with linear probing, at most a quarter full, so that most of
+// a source's entries, which are no candidates, are known for that at once.
 class CandidatesByRow {
  public:
-  explicit CandidatesByRow(std::span<const std::uint32_t> rows) : sorted_(rows.size()) {
-    for (std::size_t c = 0; c < rows.size(); ++c) sorted_[c] = {rows[c], c};
-    std::ranges::sort(sorted_);
+  explicit CandidatesByRow(std::span<const std::uint32_t> rows)
+      : shift_(64 - static_cast<unsigned>(std::bit_width(4 * std::max(rows.size(), std::size_t{1})))),
+        slots_(std::size_t{1} << (64 - shift_)) {
+    for (std::size_t c = 0; c < rows.size(); ++c) {
+      std::size_t slot = slot_of(rows[c]);
+      while (slots_[slot].candidate != kNone) slot = next(slot);
+      slots_[slot] = {rows[c], static_cast<std::uint32_t>(c)};
+    }
   }
 
-  /// Calls meet(candidate, weight) for each entry of `source` that is a candidate.
+  /// Calls meet(candidate, weight) for each entry of `source` that is a candidate; a row that is
+  /// two candidates meets twice.
   template <typename Meet>
   void for_each(std::span<const ItemPairs::Entry> source, const Meet& meet) const {
-    auto candidate = sorted_.begin();
     for (const ItemPairs::Entry& entry : source) {
-      while (candidate != sorted_.end() && candidate->first < entry.row) ++candidate;
-      for (auto same = candidate; same != sorted_.end() && same->first == entry.row; ++same) {
-        meet(same->second, entry.weight);
+      for (std::size_t slot = slot_of(entry.row); slots_[slot].candidate != kNone;
+           slot = next(slot)) {
+        if (slots_[slot].row == entry.row) meet(slots_[slot].candidate, entry.weight);
       }
     }
   }
 
  private:
-  std::vector<std::pair<std::uint32_t, std::size_t>> sorted_;
+  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
+  struct Slot {
+    std::uint32_t row = 0;
+    std::uint32_t candidate = kNone;
+  };
+  // Multiplicative hashing (Knuth).
+  std::size_t slot_of(std::uint32_t row) const {
+    return static_cast<std::size_t>(row * std::uint64_t{0x9E3779B97F4A7C15} >> shift_);
+  }
+  std::size_t next(std::size_t slot) const { return (slot + 1) & (slots_.size() - 1); }
+
+  unsigned shift_;
+  std::vector<Slot> slots_;
 };
 
 // log_transition [N, L], and the fixed transition score.
@@ -49,19 +69,24 @@ void transition_features(const RankerWeights& weights, const ItemRelations& rela
   std::fill(log_transition.begin(), log_transition.end(), std::log(kTransitionFloor));
   std::vector<float> fixed(tape.candidates);
   std::vector<float> of_pair(tape.candidates);
+  std::vector<std::size_t> met;
   for (std::size_t j = 0; j < l; ++j) {
     const std::size_t age = l - 1 - j;
     const float decay = age < kRecent && positive(weights, behaviours[j])
                             ? std::pow(Transitions::kAgeDecay, static_cast<float>(age))
                             : 0;
-    std::ranges::fill(of_pair, 0.0F);
     const auto add = [&](std::size_t c, float weight) {
+      if (of_pair[c] == 0) met.push_back(c);
       of_pair[c] += weight;
       fixed[c] += decay * weight;
-      log_transition[c * l + j] = std::log(of_pair[c] + kTransitionFloor);
     };
     by_row.for_each(relations.transitions.from(behaviours[j].row), add);
     if (relations.since != nullptr) by_row.for_each(relations.since->from(behaviours[j].row), add);
+    for (const std::size_t c : met) {
+      log_transition[c * l + j] = std::log(of_pair[c] + kTransitionFloor);
+      of_pair[c] = 0;
+    }
+    met.clear();
   }
   for (std::size_t c = 0; c < tape.candidates; ++c) {
     tape.features.row(c)[kTransition] = std::log1p(fixed[c] / kTransitionUnit);
@@ -112,6 +137,15 @@ std::vector<float> inverse_lengths(std::size_t n, std::size_t d, const float* ve
   return result;
 }
 
+// Makes products of vectors cosines; returns their sum.
+FOVEA_CLONES float scale_to_cosines(std::size_t n, float of_candidate, const float* of_behaviour,
+                                    float* products) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::size_t j = 0; j < n; ++j) sum += products[j] *= of_candidate * of_behaviour[j];
+  return sum;
+}
+
 // similarity [N, L], cosines of learned vectors; their mean over the newest behaviours, and weighed
 // by how those were valued.
 void vector_features(const Context& context, std::size_t d, const BehaviourInput& behaviours,
@@ -122,21 +156,22 @@ void vector_features(const Context& context, std::size_t d, const BehaviourInput
             behaviours.vectors.data(), d, 0, tape.similarity.data(), l);
   const auto of_candidate = inverse_lengths(n, d, candidates.vectors.data());
   const auto of_behaviour = inverse_lengths(l, d, behaviours.vectors.data());
+  // The rows in parts: before the newest 20, before the newest 5, those.
+  const std::size_t newest5 = std::min(l, std::size_t{5});
+  const std::size_t newest20 = std::min(l, std::size_t{20});
   for (std::size_t c = 0; c < n; ++c) {
-    float sum = 0;
-    float liked = 0;
+    float* row = tape.similarity.row(c);
+    const auto sum = [&](std::size_t begin, std::size_t end) {
+      return scale_to_cosines(end - begin, of_candidate[c], of_behaviour.data() + begin,
+                              row + begin);
+    };
+    const float sum5 = sum(l - newest5, l);
+    const float sum20 = sum5 + sum(l - newest20, l - newest5);
     float* features = tape.features.row(c);
-    for (std::size_t age = 0; age < l; ++age) {
-      const std::size_t j = l - 1 - age;
-      const float cosine = tape.similarity.row(c)[j] *= of_candidate[c] * of_behaviour[j];
-      sum += cosine;
-      liked += tape.rating[j] * cosine;
-      const float mean = sum / static_cast<float>(age + 1);
-      if (age < 5) features[kVectors5] = mean;
-      if (age < 20) features[kVectors20] = mean;
-      features[kVectors] = mean;
-    }
-    features[kVectorsLiked] = liked / static_cast<float>(l);
+    features[kVectors5] = sum5 / static_cast<float>(newest5);
+    features[kVectors20] = sum20 / static_cast<float>(newest20);
+    features[kVectors] = (sum20 + sum(0, l - newest20)) / static_cast<float>(l);
+    features[kVectorsLiked] = ops::dot(l, tape.rating.data(), row) / static_cast<float>(l);
   }
 }
 
