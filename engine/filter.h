@@ -65,9 +65,8 @@ class Filter {
 
   /// The filter in postfix: what an evaluation walks, with a stack of at most stack_max() verdicts.
   std::span<const Step> steps() const { return steps_; }
-  std::span<const Comparison> comparisons() const {
-    return comparisons_;
-  }  ///< In kCompare's order.
+  /// In the order of the kCompare steps.
+  std::span<const Comparison> comparisons() const { return comparisons_; }
   std::size_t stack_max() const { return stack_max_; }
 
  private:
