@@ -3,10 +3,12 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <stop_token>
 #include <thread>
@@ -22,6 +24,9 @@
 
 namespace fovea::engine {
 namespace {
+
+/// Of threads that nobody waits for: they get what requests leave of the processor.
+constexpr int kBackgroundNice = 10;
 
 std::int64_t machine_now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -96,12 +101,16 @@ struct Engine::State {
   std::mutex model_mutex;  // guards the pointer only
   std::shared_ptr<LiveModel> model;
 
+  std::mutex gpu_moves;  // one version at a time
+
   std::mutex reload_mutex;  // one reload at a time; guards `refused`
   std::string refused;      // the version, or the complaint about CURRENT, that was logged last
 
-  std::condition_variable_any reload_wake;
-  std::mutex reload_wait;
-  std::jthread reloader;  // last: stops before what it uses goes
+  std::condition_variable_any background_wake;
+  std::mutex background_wait;
+  std::jthread reloader;  // the last two: they stop before what they use goes
+  std::jthread
+      rebuilder;  // apart, so that a new version need not wait for a rebuild of the old one
 
   std::shared_ptr<LiveModel> serving() {
     const std::lock_guard lock(model_mutex);
@@ -145,19 +154,20 @@ struct Engine::State {
   void move_to_gpu(LiveModel& next) {
     if (!gpu || next.model() == nullptr) return;
     const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const std::lock_guard moving(gpu_moves);
     const auto live = serving();
     for (const bool alone : {false, true}) {
       try {
-        const auto loaded = gpu->load(next, threads);
+        const auto loaded = gpu->load(next.gpu_source(), threads);
+        if (!next.move_to_gpu(loaded)) return;  // the rebuilder tries again
         spdlog::info("version {} is on {}: {} over {} items, {} of {} MiB", next.card().version,
                      gpu->name(), loaded->kind(), next.item_index()->size(), gpu->bytes() >> 20,
                      gpu->bytes_max() >> 20);
-        next.move_to_gpu(loaded);
         return;
       } catch (const Unavailable& error) {
-        next.move_to_gpu(nullptr, error.what());
+        next.leave_gpu(error.what());
         if (alone || !live || !live->on_gpu()) break;
-        live->move_to_gpu(nullptr, "the next version takes its place on the GPU");
+        live->leave_gpu("the next version takes its place on the GPU");
       }
     }
     spdlog::warn("version {} is ranked on the CPU, {} cannot take it: {}", next.card().version,
@@ -166,7 +176,7 @@ struct Engine::State {
 
   /// Throws VersionError.
   void serve(std::string_view version) {
-    auto next = std::make_shared<LiveModel>(versions.load(version));
+    auto next = std::make_shared<LiveModel>(versions.load(version), options.rebuild);
     // The long part runs beside puts; what they bring meanwhile is caught up while they wait.
     const std::uint64_t revision = db->catalog().revision();
     next->catch_up(db->catalog(), next->card().catalog_revision);
@@ -200,17 +210,47 @@ struct Engine::State {
     return true;
   }
 
+  bool rebuild(const std::stop_token& stop = {}) {
+    const auto live = serving();
+    if (!live) return false;
+    bool changed = false;
+    if (live->rebuild_due()) {
+      const auto begin = std::chrono::steady_clock::now();
+      changed = live->rebuild(1, [&] { return !stop.stop_requested() && serving() == live; });
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      if (changed) {
+        spdlog::info("version {} has its indexes built anew over {} items, in {:.1f} s",
+                     live->card().version, live->text_index().size(), took.count());
+      }
+    }
+    if (!live->awaits_gpu()) return changed;
+    move_to_gpu(*live);
+    return true;
+  }
+
   void watch() {
-    reloader = std::jthread([this](const std::stop_token& stop) {
-      std::unique_lock lock(reload_wait);
-      while (!reload_wake.wait_for(lock, stop, options.reload_interval, [] { return false; })) {
+    reloader = every_interval([this](const std::stop_token&) {
+      reload();
+      fresh_transitions.update(serving());
+    });
+    rebuilder = every_interval([this](const std::stop_token& stop) { rebuild(stop); });
+  }
+
+  std::jthread every_interval(std::function<void(const std::stop_token&)> work) {
+    return std::jthread([this, work = std::move(work)](const std::stop_token& stop) {
+      // Of this thread alone: requests come first.
+      setpriority(PRIO_PROCESS, 0, kBackgroundNice);
+      std::unique_lock lock(background_wait);
+      while (!stop.stop_requested()) {
+        background_wake.wait_for(lock, stop, options.reload_interval, [] { return false; });
         if (stop.stop_requested()) return;
+        lock.unlock();
         try {
-          reload();
-          fresh_transitions.update(serving());
+          work(stop);
         } catch (const std::exception& error) {
-          spdlog::error("looking for what is new failed: {}", error.what());
+          spdlog::error("work in the background failed: {}", error.what());
         }
+        lock.lock();
       }
     });
   }
@@ -365,6 +405,7 @@ void Engine::declare_action(std::string_view name, double weight) {
 }
 
 bool Engine::reload() { return state_->reload(); }
+bool Engine::rebuild() { return state_->rebuild(); }
 
 storage::Db& Engine::db() { return *state_->db; }
 
