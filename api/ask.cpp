@@ -3,12 +3,14 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <charconv>
 #include <cmath>
 #include <iostream>
 #include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "api/client.h"
@@ -27,9 +29,74 @@ struct Flags {
   std::vector<std::string> exclude;
   std::int32_t limit = 20;
   bool include_seen = false;
+  std::vector<std::string> session;
+  std::string filter;
+  std::vector<std::string> boosts;
+  std::vector<std::string> pins;
+  std::vector<std::string> caps;
+  double diversity = 0;
+  std::string page;
   bool explain = false;
   bool json = false;
 };
+
+/// What stands before and after a separator; `wanted` is the form that was expected.
+std::pair<std::string, std::string> cut_at(const std::string& text, std::size_t at,
+                                           const char* flag, const char* wanted) {
+  if (at == std::string::npos || at == 0 || at + 1 == text.size()) {
+    throw CLI::ValidationError(flag, fmt::format("'{}' is not of the form {}", text, wanted));
+  }
+  return {text.substr(0, at), text.substr(at + 1)};
+}
+
+template <typename Number>
+Number number_of(const std::string& text, const char* flag, const char* wanted) {
+  Number number{};
+  const char* begin = text.data() + (text.starts_with('+') ? 1 : 0);
+  const auto [end, error] = std::from_chars(begin, text.data() + text.size(), number);
+  if (error != std::errc{} || end != text.data() + text.size()) {
+    throw CLI::ValidationError(flag,
+                               fmt::format("'{}' is no number; {} is expected", text, wanted));
+  }
+  return number;
+}
+
+void add_rules(const Flags& flags, RankRequest& request) {
+  for (const auto& text : flags.session) {
+    const auto [action, item] = cut_at(text, text.find(':'), "--session", "ACTION:ITEM");
+    Event& event = request.session.emplace_back();
+    event.action = action;
+    event.item_id = item;
+    request.__isset.session = true;
+  }
+  if (!flags.filter.empty()) request.__set_filter(flags.filter);
+  for (const auto& text : flags.boosts) {
+    constexpr const char* kForm = "ADD:FILTER";
+    const auto [add, filter] = cut_at(text, text.find(':'), "--boost", kForm);
+    Boost& boost = request.boosts.emplace_back();
+    boost.add = number_of<double>(add, "--boost", kForm);
+    boost.filter = filter;
+    request.__isset.boosts = true;
+  }
+  for (const auto& text : flags.pins) {
+    constexpr const char* kForm = "POSITION:ITEM";
+    const auto [position, item] = cut_at(text, text.find(':'), "--pin", kForm);
+    Pin& pin = request.pins.emplace_back();
+    pin.position = number_of<std::int32_t>(position, "--pin", kForm);
+    pin.item_id = item;
+    request.__isset.pins = true;
+  }
+  for (const auto& text : flags.caps) {
+    constexpr const char* kForm = "ATTRIBUTE=COUNT";
+    const auto [attribute, count] = cut_at(text, text.rfind('='), "--cap", kForm);
+    Cap& cap = request.caps.emplace_back();
+    cap.attribute = attribute;
+    cap.at_most = number_of<std::int32_t>(count, "--cap", kForm);
+    request.__isset.caps = true;
+  }
+  if (flags.diversity != 0) request.__set_diversity(flags.diversity);
+  if (!flags.page.empty()) request.__set_page_token(flags.page);
+}
 
 RankRequest to_request(const Flags& flags) {
   RankRequest request;
@@ -41,6 +108,7 @@ RankRequest to_request(const Flags& flags) {
   request.__set_limit(flags.limit);
   request.__set_include_seen(flags.include_seen);
   request.__set_explain(flags.explain);
+  add_rules(flags, request);
   return request;
 }
 
@@ -76,15 +144,19 @@ boost::json::object to_json(const RankResponse& response) {
   if (response.__isset.degraded_reason) object["degraded_reason"] = response.degraded_reason;
   object["variants"] = boost::json::value_from(response.variants);
   if (response.__isset.next_page_token) object["next_page_token"] = response.next_page_token;
+  if (response.__isset.unknown_candidates) {
+    object["unknown_candidates"] = boost::json::value_from(response.unknown_candidates);
+  }
   object["stage_us"] = boost::json::value_from(response.stage_us);
   return object;
 }
 
 void ask(const Flags& flags) {
+  const RankRequest request = to_request(flags);
   Client client(parse_host_port(flags.address));
   try {
     RankResponse response;
-    client->rank(response, to_request(flags));
+    client->rank(response, request);
     if (flags.json) {
       std::cout << to_json(response) << '\n';
     } else {
@@ -108,10 +180,24 @@ void add_ask(CLI::App& app) {
   command->add_option("--exclude", flags->exclude, "Leave these items out");
   command->add_option("--limit", flags->limit, "Items to show, 1 to 1000")->capture_default_str();
   command->add_flag("--include-seen", flags->include_seen, "Keep items the user acted on");
+  command->add_option("--session", flags->session,
+                      "A behaviour of this visit, ACTION:ITEM, the newest last; may be repeated");
+  command->add_option("--filter", flags->filter,
+                      "Only items with these attributes: \"genre = 'Comedy' and year >= 1990\"");
+  command->add_option("--boost", flags->boosts,
+                      "ADD:FILTER, added to the score of what matches; may be repeated");
+  command->add_option("--pin", flags->pins,
+                      "POSITION:ITEM, shown at this place, 0 is the top; may be repeated");
+  command->add_option("--cap", flags->caps,
+                      "ATTRIBUTE=COUNT, at most so many of one value on a page; may be repeated");
+  command->add_option("--diversity", flags->diversity, "0, by score alone, to 1")
+      ->capture_default_str();
+  command->add_option("--page", flags->page, "The token of the page before: the next one");
   command->add_flag("--explain", flags->explain, "Tell why each item is where it is");
   command->add_flag("--json", flags->json, "Print the response as JSON");
   command->footer(
-      "At least one of --user, --query, --seed and --candidates is needed; they combine.\n"
+      "At least one of --user, --session, --query, --seed and --candidates is needed; they "
+      "combine.\n"
       "Example: fovea ask 127.0.0.1:7070 --user u17 --query 'warm jacket' --limit 10 --explain");
   command->callback([flags] { ask(*flags); });
 }

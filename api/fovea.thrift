@@ -109,6 +109,7 @@ struct RankResponse {
   6: required map<string, string> variants       // experiment -> variant that served this
   7: optional string next_page_token
   8: required map<string, i64> stage_us          // microseconds by stage
+  9: optional list<string> unknown_candidates    // of the request's candidates, those that no item has
 }
 
 struct Status {

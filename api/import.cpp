@@ -215,6 +215,9 @@ class Import {
 
   void write() {
     storage::Catalog& catalog = engine_->db().catalog();
+    for (const auto& action : options_.actions) {
+      engine_->declare_action(action.name, action.weight);
+    }
     for (const std::string& action : actions_) {
       if (!catalog.action(action)) engine_->declare_action(action, 1);
     }

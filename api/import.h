@@ -7,18 +7,21 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "api/progress.h"
 #include "api/records.h"
+#include "storage/catalog.h"
 
 namespace fovea::api {
 
 struct ImportOptions {
-  std::filesystem::path data;         ///< The data directory; created where missing.
-  std::optional<std::string> items;   ///< A file, or "-" for stdin.
-  std::optional<std::string> events;  ///< A file, or "-" for stdin; not both.
-  std::optional<Format> format;       ///< Of both; absent: told from name and content.
-  std::uint64_t errors_max = 100;     ///< Bad lines that are skipped; one more stops the import.
+  std::filesystem::path data;            ///< The data directory; created where missing.
+  std::optional<std::string> items;      ///< A file, or "-" for stdin.
+  std::optional<std::string> events;     ///< A file, or "-" for stdin; not both.
+  std::optional<Format> format;          ///< Of both; absent: told from name and content.
+  std::uint64_t errors_max = 100;        ///< Bad lines that are skipped; one more stops the import.
+  std::vector<storage::Action> actions;  ///< Declared so first, those declared before included.
 };
 
 struct ImportSummary {

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "api/commands.h"
+#include "api/config.h"
 #include "api/import.h"
 
 namespace fovea::api {
@@ -57,6 +58,7 @@ void add_import(CLI::App& app) {
   struct Flags {
     ImportOptions options;
     std::string format;
+    std::filesystem::path config;
     bool json = false;
   };
   const auto flags = std::make_shared<Flags>();
@@ -71,6 +73,10 @@ void add_import(CLI::App& app) {
       ->add_option("--format", flags->format,
                    "jsonl or csv; told from name and content when left out")
       ->check(CLI::IsMember({"jsonl", "csv"}));
+  command
+      ->add_option("--config", flags->config,
+                   "TOML with actions and their weights; others are declared with weight 1")
+      ->type_name("FILE");
   command->add_option("--max-errors", flags->options.errors_max, "Bad lines that are skipped")
       ->capture_default_str()
       ->type_name("N");
@@ -83,6 +89,7 @@ void add_import(CLI::App& app) {
       throw CLI::ValidationError("import", "only one of --items and --events can be stdin");
     }
     if (!flags->format.empty()) flags->options.format = parse_format(flags->format);
+    if (!flags->config.empty()) flags->options.actions = read_config(flags->config).actions;
     Progress progress = Progress::to_stderr();
     print(import_files(flags->options, progress), flags->json);
   });

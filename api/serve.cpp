@@ -12,6 +12,7 @@
 
 #include "api/address.h"
 #include "api/commands.h"
+#include "api/config.h"
 #include "api/device_flag.h"
 #include "api/server.h"
 #include "engine/engine.h"
@@ -25,6 +26,7 @@ constexpr std::size_t kThreadsOfGpu = 64;
 struct Flags {
   std::filesystem::path data;
   std::string thrift = "127.0.0.1:7070";
+  std::filesystem::path config;
   std::size_t threads = 0;
   bool insecure = false;
   engine::EngineOptions engine{.device = engine::DeviceChoice::kAuto};
@@ -49,7 +51,12 @@ void serve(const Flags& flags) {
   boost::asio::io_context io{1};
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
 
-  const auto engine = engine::Engine::open(flags.data, flags.engine);
+  Config config;
+  if (!flags.config.empty()) config = read_config(flags.config);
+  engine::EngineOptions engine_options = flags.engine;
+  engine_options.not_seen = config.not_seen;
+  const auto engine = engine::Engine::open(flags.data, engine_options);
+  declare_actions(*engine, config);
   ServerOptions options;
   options.host = address.host;
   options.port = address.port;
@@ -83,6 +90,9 @@ void add_serve(CLI::App& app) {
   CLI::App* command = app.add_subcommand("serve", "Serve a data directory over Thrift");
   command->add_option("--data", flags->data, "Data directory, as `fovea import` made it")
       ->required();
+  command
+      ->add_option("--config", flags->config, "TOML: actions, their weights, what counts as seen")
+      ->type_name("FILE");
   command
       ->add_option(
           "--thrift", flags->thrift,

@@ -121,6 +121,11 @@ std::map<std::string, std::string> fetch_titles(Client& client, const RankRespon
 
 void print_ranking(std::ostream& out, const RankResponse& response,
                    const std::map<std::string, std::string>& titles) {
+  if (response.__isset.unknown_candidates) {
+    out << "unknown candidates:";
+    for (const auto& id : response.unknown_candidates) out << ' ' << cut(id, kIdColumns);
+    out << '\n';
+  }
   if (response.items.empty()) {
     out << "nothing was found\n";
     return;
@@ -142,6 +147,9 @@ void print_ranking(std::ostream& out, const RankResponse& response,
   }
   if (response.degraded) {
     out << "degraded: " << response.degraded_reason << '\n';
+  }
+  if (response.__isset.next_page_token) {
+    out << "next page: --page " << response.next_page_token << '\n';
   }
 }
 

@@ -17,13 +17,7 @@ engine::InvalidRequest not_yet(std::string_view field) {
 
 /// Fields of the contract that later versions honour. To ignore them would answer another question.
 void refuse_what_is_not_honoured(const RankRequest& request) {
-  if (request.__isset.filter && !request.filter.empty()) throw not_yet("filter");
-  if (request.__isset.boosts && !request.boosts.empty()) throw not_yet("boosts");
-  if (request.__isset.pins && !request.pins.empty()) throw not_yet("pins");
-  if (request.__isset.caps && !request.caps.empty()) throw not_yet("caps");
-  if (request.__isset.diversity && request.diversity != 0) throw not_yet("diversity");
   if (request.__isset.deadline_ms) throw not_yet("deadline_ms");
-  if (request.__isset.page_token && !request.page_token.empty()) throw not_yet("page_token");
   if (request.__isset.variants && !request.variants.empty()) throw not_yet("variants");
 }
 
@@ -148,6 +142,14 @@ engine::RankRequest from_wire(const RankRequest& request) {
   if (request.__isset.exclude_items) result.exclude_items = request.exclude_items;
   result.include_seen = request.include_seen;
   result.explain = request.explain;
+  if (request.__isset.filter && !request.filter.empty()) result.filter = request.filter;
+  for (const Boost& boost : request.boosts) result.boosts.push_back({boost.filter, boost.add});
+  for (const Pin& pin : request.pins) result.pins.push_back({pin.item_id, pin.position});
+  for (const Cap& cap : request.caps) result.caps.push_back({cap.attribute, cap.at_most});
+  result.diversity = request.diversity;
+  if (request.__isset.page_token && !request.page_token.empty()) {
+    result.page_token = request.page_token;
+  }
   return result;
 }
 
@@ -196,6 +198,10 @@ RankResponse to_wire(engine::RankResponse&& response) {
   if (response.degraded_reason) wire.__set_degraded_reason(*response.degraded_reason);
   wire.variants = std::move(response.variants);
   wire.stage_us = std::move(response.stage_us);
+  if (response.next_page_token) wire.__set_next_page_token(*response.next_page_token);
+  if (!response.unknown_candidates.empty()) {
+    wire.__set_unknown_candidates(response.unknown_candidates);
+  }
   return wire;
 }
 

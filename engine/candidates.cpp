@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <map>
 #include <utility>
 
 #include "engine/behaviours.h"
@@ -11,6 +12,7 @@
 namespace fovea::engine {
 namespace {
 
+constexpr std::string_view kPin = "pin";
 /// Behaviours that a text-only version averages.
 constexpr std::size_t kMeanTextBehavioursMax = 50;
 
@@ -48,8 +50,9 @@ std::vector<float> mean_text(const LiveModel& model, std::span<const storage::Ac
 /// Collects candidates that may be shown, each once.
 class Collector {
  public:
-  explicit Collector(const storage::Catalog& catalog)
-      : catalog_(catalog), taken_(catalog.rows(), false) {}
+  /// `allowed` (or null) is what the request's filter leaves.
+  Collector(const storage::Catalog& catalog, const index::RowSet* allowed)
+      : catalog_(catalog), allowed_(allowed), taken_(catalog.rows(), false) {}
 
   void leave_out(std::span<const std::uint32_t> rows) {
     for (const auto row : rows) {
@@ -61,10 +64,14 @@ class Collector {
   }
   std::size_t left_out() const { return left_out_; }
 
-  /// False for a row that is left out, already there, or of an item that is absent or newer than
-  /// this request.
+  bool may_add(std::uint32_t row) const {
+    return row < taken_.size() && !taken_[row] && catalog_.present(row) &&
+           (allowed_ == nullptr || allowed_->contains(row));
+  }
+  /// False for a row that is left out, already there, not allowed, or of an item that is absent or
+  /// newer than this request.
   bool add(std::uint32_t row, std::string_view source, std::optional<float> score = {}) {
-    if (row >= taken_.size() || taken_[row] || !catalog_.present(row)) return false;
+    if (!may_add(row)) return false;
     taken_[row] = true;
     items_.push_back({row, source, score});
     return true;
@@ -76,11 +83,12 @@ class Collector {
       if (add(rows[i], source, scores.empty() ? std::nullopt : std::optional(scores[i]))) --n;
     }
   }
-  std::size_t size() const { return items_.size(); }
+  std::span<const Candidate> items() const { return items_; }
   std::vector<Candidate> take() { return std::move(items_); }
 
  private:
   const storage::Catalog& catalog_;
+  const index::RowSet* allowed_;
   std::vector<bool> taken_;  // by row: left out or already a candidate
   std::size_t left_out_ = 0;
   std::vector<Candidate> items_;
@@ -98,14 +106,97 @@ std::vector<std::uint32_t> following(const Snapshot& snapshot, const Question& q
                                                              snapshot.fresh_transitions.get()));
 }
 
-void add_popular(const Snapshot& snapshot, std::size_t limit, Collector& collector) {
-  const auto order = snapshot.popularity->order();
-  for (std::size_t i = 0; i < order.size() && collector.size() < limit; ++i) {
-    collector.add(order[i], "popular");
+/// How many items of a page could stand on it under the request's caps, taken one after the other.
+class Places {
+ public:
+  Places(const Snapshot& snapshot, std::span<const Cap> caps)
+      : attributes_(*snapshot.attributes), caps_(caps), counts_(caps.size()) {}
+
+  std::size_t taken() const { return taken_; }
+  /// False, and nothing changes, where a cap is full.
+  bool take(std::uint32_t row) {
+    const auto keys = keys_of(row);
+    for (std::size_t c = 0; c < caps_.size(); ++c) {
+      for (const AttributeKey& key : keys[c]) {
+        const auto count = counts_[c].find(key);
+        if (count != counts_[c].end() && count->second >= caps_[c].at_most) return false;
+      }
+    }
+    add(keys);
+    ++taken_;
+    return true;
   }
-  for (auto row = static_cast<std::uint32_t>(order.size());
-       row < snapshot.db->catalog().rows() && collector.size() < limit; ++row) {
-    collector.add(row, "popular");
+  /// Counts in the caps and takes no place: on which page a pin stands is not known here.
+  void pin(std::uint32_t row) { add(keys_of(row)); }
+
+ private:
+  using Keys = std::vector<std::vector<AttributeKey>>;  // by cap
+  Keys keys_of(std::uint32_t row) const {
+    Keys keys;
+    for (const Cap& cap : caps_) keys.push_back(attributes_.values(row, cap.attribute));
+    return keys;
+  }
+  void add(const Keys& keys) {
+    for (std::size_t c = 0; c < caps_.size(); ++c) {
+      for (const AttributeKey& key : keys[c]) ++counts_[c][key];
+    }
+  }
+
+  const Attributes& attributes_;
+  std::span<const Cap> caps_;
+  std::vector<std::map<AttributeKey, std::int32_t>> counts_;
+  std::size_t taken_ = 0;
+};
+
+/// Fills up with the most popular: to `wanted` candidates, and until a whole page can stand under
+/// the caps.
+void add_popular(const Snapshot& snapshot, const Question& question, std::size_t wanted,
+                 Collector& collector) {
+  Places places(snapshot, question.caps);
+  for (const Candidate& item : collector.items()) {
+    if (item.source == kPin) {
+      places.pin(item.row);
+    } else if (places.taken() < question.limit) {
+      places.take(item.row);
+    }
+  }
+  // False when there is enough.
+  const auto add = [&](std::uint32_t row) {
+    const bool enough = collector.items().size() >= wanted;
+    if (enough && places.taken() >= question.limit) return false;
+    if (collector.may_add(row) && (places.take(row) || !enough)) collector.add(row, "popular");
+    return true;
+  };
+  const auto order = snapshot.fallback->order();
+  for (const std::uint32_t row : order) {
+    if (!add(row)) return;
+  }
+  for (auto row = static_cast<std::uint32_t>(order.size()); row < snapshot.db->catalog().rows();
+       ++row) {
+    if (!add(row)) return;
+  }
+}
+
+/// What a boost lifts must be there to be lifted: of the items that match one, as many as fill a
+/// page, the nearest or the most popular.
+void add_boosted(const Snapshot& snapshot, const Question& question, const Candidates& found,
+                 Collector& collector) {
+  for (const auto& boost : question.boosts) {
+    if (boost.add <= 0) continue;
+    index::RowSet matching = snapshot.attributes->matching(boost.filter);
+    std::vector<std::uint32_t> rows;
+    if (!found.query.empty()) {
+      rows = rows_of(snapshot.model->text_index().search(found.query, question.limit, &matching));
+    } else if (!found.user.hidden.empty()) {
+      rows = rows_of(
+          snapshot.model->item_index()->search(found.user.hidden, question.limit, &matching));
+    } else {
+      for (const std::uint32_t row : snapshot.fallback->order()) {
+        if (rows.size() == question.limit) break;
+        if (matching.contains(row)) rows.push_back(row);
+      }
+    }
+    collector.add(rows, {}, rows.size(), found.user.hidden.empty() ? "popular" : "vectors");
   }
 }
 
@@ -162,15 +253,17 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
 }
 
 Candidates candidates(const Snapshot& snapshot, const Question& question) {
-  Collector collector(snapshot.db->catalog());
+  const index::RowSet* allowed = question.allowed ? &*question.allowed : nullptr;
+  Collector collector(snapshot.db->catalog(), allowed);
   collector.leave_out(question.excluded);
+  collector.leave_out(question.shown);
   if (!question.candidates) {
+    for (const auto& pin : question.pins) collector.add(pin.row, kPin);
     collector.leave_out(question.seeds);
     if (!question.include_seen) collector.leave_out(question.seen);
   }
-  // Searches are not filtered: the centre of the scores must not depend on what may be shown.
-  // Asking for as many more as are left out makes sure that enough remain.
   const std::size_t retrieve = std::max(snapshot.retrieve, question.limit);
+  // Asking for as many more as are left out makes sure that enough remain.
   const std::size_t search = retrieve + collector.left_out();
 
   Candidates result;
@@ -183,26 +276,41 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   // What was asked for decides what is found, and who asks decides the order among near ties; where
   // nothing was asked for, what is near to the user and what follows their newest behaviours.
   const bool personal = !question.candidates && !question.query;
+  const bool learned = snapshot.model && snapshot.model->model() != nullptr;
   std::vector<std::uint32_t> others;
   if (question.candidates) {
     others = *question.candidates;
   } else if (!result.query.empty()) {
-    others = rows_of(snapshot.model->text_index().search(result.query, search));
-  } else if (personal && snapshot.model && snapshot.model->model() != nullptr) {
+    others = rows_of(snapshot.model->text_index().search(result.query, search, allowed));
+  } else if (personal && learned) {
     others = following(snapshot, question, search);
+    if (allowed != nullptr) {
+      std::erase_if(others, [&](std::uint32_t row) { return !allowed->contains(row); });
+    }
   }
-  result.user = user_state(snapshot, question.behaviours, personal ? search : 0, others);
+  // The user's own search is not filtered: the centre of the scores must not depend on what may be
+  // shown.
+  result.user = user_state(snapshot, question.behaviours,
+                           personal && allowed == nullptr ? search : 0, others);
   const UserState& user = result.user;
 
-  if (personal) {
+  if (personal && allowed == nullptr) {
     collector.add(rows_of(user.nearest), user.nearest_scores, retrieve, "vectors");
-    if (!user.mean_text.empty()) {
-      others = rows_of(snapshot.model->text_index().search(user.mean_text, search));
-    }
+  } else if (personal && !user.hidden.empty()) {
+    collector.add(rows_of(snapshot.model->item_index()->search(user.hidden, search, allowed)), {},
+                  retrieve, "vectors");
+  }
+  if (personal && !user.mean_text.empty()) {
+    others = rows_of(snapshot.model->text_index().search(user.mean_text, search, allowed));
   }
   collector.add(others, user.other_scores, question.candidates ? others.size() : retrieve,
                 question.candidates ? "candidate" : "vectors");
-  if (!question.candidates) add_popular(snapshot, question.limit, collector);
+  if (!question.candidates) {
+    add_boosted(snapshot, question, result, collector);
+    // Who is known needs a full page; for the others these are all there is to choose from.
+    const bool known = !result.query.empty() || !user.hidden.empty() || !user.mean_text.empty();
+    add_popular(snapshot, question, known ? 0 : retrieve, collector);
+  }
   result.items = collector.take();
   return result;
 }

@@ -3,15 +3,18 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cmath>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <stop_token>
 #include <thread>
 #include <utility>
 
+#include "engine/attributes.h"
 #include "engine/behaviours.h"
 #include "engine/fresh_transitions.h"
 #include "engine/gpu.h"
@@ -22,6 +25,9 @@
 
 namespace fovea::engine {
 namespace {
+
+/// Of threads that nobody waits for: they get what requests leave of the processor.
+constexpr int kBackgroundNice = 10;
 
 std::int64_t machine_now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -66,6 +72,7 @@ struct Engine::State {
         counted(*db),
         fresh_transitions(*db) {
     if (!options.now_ms) options.now_ms = machine_now_ms;
+    put_all(db->catalog(), attributes);
     if (options.device != DeviceChoice::kCpu && options.load_model) open_gpu();
   }
 
@@ -83,6 +90,7 @@ struct Engine::State {
   EngineOptions options;
   const std::unique_ptr<storage::Db> db;
   const Versions versions;
+  Attributes attributes;  // of the catalogue, in step with it
   CountedPopularity counted;
   FreshTransitions fresh_transitions;
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
@@ -96,12 +104,16 @@ struct Engine::State {
   std::mutex model_mutex;  // guards the pointer only
   std::shared_ptr<LiveModel> model;
 
+  std::mutex gpu_moves;  // one version at a time
+
   std::mutex reload_mutex;  // one reload at a time; guards `refused`
   std::string refused;      // the version, or the complaint about CURRENT, that was logged last
 
-  std::condition_variable_any reload_wake;
-  std::mutex reload_wait;
-  std::jthread reloader;  // last: stops before what it uses goes
+  std::condition_variable_any background_wake;
+  std::mutex background_wait;
+  std::jthread reloader;  // the last two: they stop before what they use goes
+  std::jthread
+      rebuilder;  // apart, so that a new version need not wait for a rebuild of the old one
 
   std::shared_ptr<LiveModel> serving() {
     const std::lock_guard lock(model_mutex);
@@ -113,9 +125,13 @@ struct Engine::State {
   Snapshot snapshot(const std::shared_ptr<LiveModel>& live) {
     Snapshot result;
     result.db = db.get();
+    result.attributes = &attributes;
+    result.not_seen = &options.not_seen;
     result.gpu = gpu.get();
     result.retrieve = options.retrieve;
     result.popularity = live ? live->popularity() : counted.current(options.now_ms());
+    const auto recent = live ? counted.last() : result.popularity;
+    result.fallback = recent ? recent : result.popularity;
     result.fresh_transitions = fresh_transitions.of(live.get());
     result.model = live;
     return result;
@@ -145,19 +161,20 @@ struct Engine::State {
   void move_to_gpu(LiveModel& next) {
     if (!gpu || next.model() == nullptr) return;
     const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+    const std::lock_guard moving(gpu_moves);
     const auto live = serving();
     for (const bool alone : {false, true}) {
       try {
-        const auto loaded = gpu->load(next, threads);
+        const auto loaded = gpu->load(next.gpu_source(), threads);
+        if (!next.move_to_gpu(loaded)) return;  // the rebuilder tries again
         spdlog::info("version {} is on {}: {} over {} items, {} of {} MiB", next.card().version,
                      gpu->name(), loaded->kind(), next.item_index()->size(), gpu->bytes() >> 20,
                      gpu->bytes_max() >> 20);
-        next.move_to_gpu(loaded);
         return;
       } catch (const Unavailable& error) {
-        next.move_to_gpu(nullptr, error.what());
+        next.leave_gpu(error.what());
         if (alone || !live || !live->on_gpu()) break;
-        live->move_to_gpu(nullptr, "the next version takes its place on the GPU");
+        live->leave_gpu("the next version takes its place on the GPU");
       }
     }
     spdlog::warn("version {} is ranked on the CPU, {} cannot take it: {}", next.card().version,
@@ -166,7 +183,7 @@ struct Engine::State {
 
   /// Throws VersionError.
   void serve(std::string_view version) {
-    auto next = std::make_shared<LiveModel>(versions.load(version));
+    auto next = std::make_shared<LiveModel>(versions.load(version), options.rebuild);
     // The long part runs beside puts; what they bring meanwhile is caught up while they wait.
     const std::uint64_t revision = db->catalog().revision();
     next->catch_up(db->catalog(), next->card().catalog_revision);
@@ -200,17 +217,48 @@ struct Engine::State {
     return true;
   }
 
+  bool rebuild(const std::stop_token& stop = {}) {
+    const auto live = serving();
+    if (!live) return false;
+    bool changed = false;
+    if (live->rebuild_due()) {
+      const auto begin = std::chrono::steady_clock::now();
+      changed = live->rebuild(1, [&] { return !stop.stop_requested() && serving() == live; });
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      if (changed) {
+        spdlog::info("version {} has its indexes built anew over {} items, in {:.1f} s",
+                     live->card().version, live->text_index().size(), took.count());
+      }
+    }
+    if (!live->awaits_gpu()) return changed;
+    move_to_gpu(*live);
+    return true;
+  }
+
   void watch() {
-    reloader = std::jthread([this](const std::stop_token& stop) {
-      std::unique_lock lock(reload_wait);
-      while (!reload_wake.wait_for(lock, stop, options.reload_interval, [] { return false; })) {
+    reloader = every_interval([this](const std::stop_token&) {
+      reload();
+      fresh_transitions.update(serving());
+      if (serving()) counted.update();
+    });
+    rebuilder = every_interval([this](const std::stop_token& stop) { rebuild(stop); });
+  }
+
+  std::jthread every_interval(std::function<void(const std::stop_token&)> work) {
+    return std::jthread([this, work = std::move(work)](const std::stop_token& stop) {
+      // Of this thread alone: requests come first.
+      setpriority(PRIO_PROCESS, 0, kBackgroundNice);
+      std::unique_lock lock(background_wait);
+      while (!stop.stop_requested()) {
+        background_wake.wait_for(lock, stop, options.reload_interval, [] { return false; });
         if (stop.stop_requested()) return;
+        lock.unlock();
         try {
-          reload();
-          fresh_transitions.update(serving());
+          work(stop);
         } catch (const std::exception& error) {
-          spdlog::error("looking for what is new failed: {}", error.what());
+          spdlog::error("work in the background failed: {}", error.what());
         }
+        lock.lock();
       }
     });
   }
@@ -280,6 +328,10 @@ std::int32_t Engine::put_items(std::span<const Item> items) {
   storage::Catalog& catalog = state_->db->catalog();
   check_embedding_widths(catalog, items);
   const auto put = catalog.put(items);
+  std::vector<const Item*> pointers;
+  pointers.reserve(items.size());
+  for (const Item& item : items) pointers.push_back(&item);
+  state_->attributes.put(put.rows, pointers);
   if (const auto live = state_->serving()) {
     std::vector<FreshItem> fresh;
     fresh.reserve(items.size());
@@ -294,6 +346,7 @@ std::int32_t Engine::remove_items(std::span<const std::string> item_ids) {
   const std::vector<std::string_view> ids(item_ids.begin(), item_ids.end());
   const std::lock_guard changes(state_->catalogue_changes);
   const auto rows = state_->db->catalog().remove(ids);
+  state_->attributes.remove(rows);
   if (const auto live = state_->serving()) live->remove(rows);
   return static_cast<std::int32_t>(rows.size());
 }
@@ -365,6 +418,7 @@ void Engine::declare_action(std::string_view name, double weight) {
 }
 
 bool Engine::reload() { return state_->reload(); }
+bool Engine::rebuild() { return state_->rebuild(); }
 
 storage::Db& Engine::db() { return *state_->db; }
 

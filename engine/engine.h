@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,6 +16,7 @@
 
 #include "engine/gpu_options.h"
 #include "engine/request.h"
+#include "index/generational_index.h"
 #include "storage/db.h"
 
 namespace fovea::engine {
@@ -28,16 +30,20 @@ struct EngineOptions {
   bool load_model =
       true;  ///< False: import needs none, and is then not refused for a damaged version.
   bool record_exposures = true;
+  /// Actions after which an item still counts as unseen, such as an impression.
+  std::set<std::string> not_seen;
   storage::DbOptions db;
   /// Milliseconds since the epoch; injectable. Absent: the machine's clock.
   std::function<std::int64_t()> now_ms;
-  /// How often the directory is looked at for a newly published version, and the store for
-  /// behaviours that add to the transitions of the one that serves; 0: never (call reload()).
+  /// How often the directory is looked at for a newly published version, the store for behaviours
+  /// that add to the transitions of the one that serves, and its indexes for what came and went; 0:
+  /// never (call reload() and rebuild()).
   std::chrono::milliseconds reload_interval{1000};
   /// Where a GPU ranks and fails, the CPU goes on with the reason in every answer.
   DeviceChoice device = DeviceChoice::kCpu;
   GpuOptions gpu;
   // Performance.
+  index::RebuildOptions rebuild;
   std::size_t retrieve = 500;  ///< Candidates taken from each source before reranking.
 };
 
@@ -72,6 +78,11 @@ class Engine {
   /// whether it changed. A damaged version is refused with a logged reason and the old one keeps
   /// serving.
   bool reload();
+
+  /// Builds the indexes of the version that serves anew where so much came and went that it pays,
+  /// on the calling thread and beside every other call, and puts the version on the GPU again where
+  /// it has left it for that. Returns whether anything was built or put there.
+  bool rebuild();
 
   storage::Db& db();  ///< For learning, evaluation and batch work on the same store.
   /// What a ranking reads now (engine/pipeline.h): for evaluation, which brings its own histories.

@@ -116,8 +116,8 @@ Gpu::Gpu(const GpuOptions& options) : state_(std::make_shared<State>()) {
     const auto device = ranking::Device::open();
     state_->name = device->name();
     const auto memory = device->memory();
-    state_->bytes_max = options.memory_mib_max > 0 ? options.memory_mib_max << 20
-                                                   : memory.free / 10 * 9;
+    state_->bytes_max =
+        options.memory_mib_max > 0 ? options.memory_mib_max << 20 : memory.free / 10 * 9;
   } catch (const ranking::DeviceError& error) {
     throw Unavailable(error.what());
   }
@@ -151,14 +151,13 @@ std::string Gpu::failure() const {
   return state_->failure;
 }
 
-std::shared_ptr<GpuModel> Gpu::load(const LiveModel& version, int threads) {
+std::shared_ptr<GpuModel> Gpu::load(const GpuSource& source, int threads) {
   if (const std::string reason = failure(); !reason.empty()) throw Unavailable(reason);
   const std::size_t taken = bytes();
   std::shared_ptr<GpuModel> model;
   try {
     model = std::make_shared<GpuModel>(
-        GpuSource{*version.model(), version.vectors(), *version.item_index(), version.popularity()->log_popularity()},
-        state_->bytes_max - std::min(taken, state_->bytes_max), threads);
+        source, state_->bytes_max - std::min(taken, state_->bytes_max), threads);
   } catch (const std::exception& error) {
     throw Unavailable(error.what());
   }

@@ -28,9 +28,10 @@ class Gpu {
   std::size_t bytes_max() const;    ///< The budget.
   std::size_t bytes() const;        ///< Of it, what versions take now, by estimate.
 
-  /// Puts a version on the device, on the calling thread, beside the ranking of others. Throws
-  /// Unavailable with a sentence where the budget, the device or its results forbid that.
-  std::shared_ptr<GpuModel> load(const LiveModel& version, int threads);
+  /// Puts what LiveModel::gpu_source() gave on the device, on the calling thread, beside the
+  /// ranking of others. Throws Unavailable with a sentence where the budget, the device or its
+  /// results forbid that.
+  std::shared_ptr<GpuModel> load(const GpuSource& source, int threads);
 
   /// Waits for the answer of a version's GpuModel. Absent: the CPU is to rank.
   std::optional<GpuAnswer> rank(std::shared_ptr<const LiveModel> version, GpuQuestion question,

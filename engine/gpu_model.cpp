@@ -51,13 +51,13 @@ struct Plan {
 
 /// Throws Unavailable where nothing fits.
 Plan plan_for(const GpuSource& source, std::size_t bytes_max) {
-  const std::size_t items = source.index.main()->size();
+  const std::size_t items = source.index->main() == nullptr ? 0 : source.index->main()->size();
+  if (items == 0) throw Unavailable("there are no items to rank");
   const std::size_t width = source.model.width();
-  const std::size_t fixed =
-      ranking::scorer_bytes(source.model.ranker(), source.model.relations(),
-                                    rows_max(source.model.items()),
-                                    ranking::ScorerPrecision::kBfloat16) +
-      (kScratchMib << 20) + kBatchBytes;
+  const std::size_t fixed = ranking::scorer_bytes(source.model.ranker(), source.model.relations(),
+                                                  rows_max(source.vectors.rows_end()),
+                                                  ranking::ScorerPrecision::kBfloat16) +
+                            (kScratchMib << 20) + kBatchBytes;
   // Of one item in the index, with its row and, in lists, its number.
   const std::pair<index::GpuKind, std::size_t> kinds[] = {
       {index::GpuKind::kExact, 4 * width + 4},
@@ -86,18 +86,19 @@ struct GpuModel::State {
   State(const GpuSource& given, const Plan& plan, int threads)
       : source(given),
         bytes(plan.bytes),
-        room(rows_max(given.model.items())),
+        room(rows_max(given.vectors.rows_end())),
         gpu(ranking::Device::open()),
         faiss(index::open_gpu({.stream = gpu->stream(), .scratch_mib = kScratchMib})),
         context{1, gpu.get()},
         encoder(source.model.encoder().for_states().to(context)),
         nearest(build_nearest(plan.kind, threads)),
-        search(source.index, *nearest),
+        search(*source.index, *nearest),
         kind(nearest->kind()),
         scorer(*gpu, source.model.ranker(), source.model.relations(), {}, room,
                ranking::ScorerPrecision::kBfloat16) {
-    for (std::size_t begin = 0; begin < source.model.items(); begin += kItemsPerPut) {
-      const std::size_t end = std::min(source.model.items(), begin + kItemsPerPut);
+    const std::size_t rows = source.vectors.rows_end();
+    for (std::size_t begin = 0; begin < rows; begin += kItemsPerPut) {
+      const std::size_t end = std::min(rows, begin + kItemsPerPut);
       const GatheredVectors gathered = source.vectors.gather(all_rows(begin, end));
       std::vector<float> popularity;
       for (std::size_t row = begin; row < end; ++row) popularity.push_back(log_popularity(row));
@@ -110,7 +111,7 @@ struct GpuModel::State {
   }
 
   std::unique_ptr<index::VectorIndex> build_nearest(index::GpuKind wanted, int threads) const {
-    const auto rows = source.index.main()->rows();
+    const auto rows = source.index->main()->rows();
     return index::build_gpu_index(faiss, rows, source.vectors.gather(rows).items,
                                   source.model.width(), {.kind = wanted}, threads);
   }
@@ -234,8 +235,7 @@ std::vector<GpuAnswer> GpuModel::State::rank(
       if (rows_read[i] == index::kNoRow) break;
       answer.nearest.push_back({rows_read[i], products_read[i]});
     }
-    answer.nearest_scores.assign(next,
-                                 next + static_cast<std::ptrdiff_t>(answer.nearest.size()));
+    answer.nearest_scores.assign(next, next + static_cast<std::ptrdiff_t>(answer.nearest.size()));
     next += static_cast<std::ptrdiff_t>(count);
     const auto others = static_cast<std::ptrdiff_t>(questions[u]->others.size());
     answer.other_scores.assign(next, next + others);
@@ -270,8 +270,8 @@ void compare(const GpuSource& source, bool codes, const GpuQuestion& question,
   double centre = 0;
   const std::size_t reference = std::min(rows.size(), model.centre_k());
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    const float product = ranking::ops::dot(model.width(), state.data(),
-                                            found.items.data() + i * model.width());
+    const float product =
+        ranking::ops::dot(model.width(), state.data(), found.items.data() + i * model.width());
     const double given = answer.nearest[i].score;
     const double error_max = kStateError * (1 + std::abs(product)) +
                              (codes ? kCodeError * std::abs(answer.nearest[0].score) : 0);
@@ -305,7 +305,7 @@ void compare(const GpuSource& source, bool codes, const GpuQuestion& question,
 
 GpuModel::GpuModel(const GpuSource& source, std::size_t bytes_max, int threads) {
   state_ = std::make_unique<State>(source, plan_for(source, bytes_max), threads);
-  const auto rows = source.index.main()->rows();
+  const auto rows = source.index->main()->rows();
   std::vector<GpuQuestion> questions(std::min(kChecked, rows.size()));
   std::vector<const GpuQuestion*> batch;
   for (std::size_t q = 0; q < questions.size(); ++q) {
@@ -334,9 +334,8 @@ bool GpuModel::put(std::span<const std::uint32_t> rows, std::span<const float> t
     return false;
   }
   const std::lock_guard lock(state_->mutex);
-  state_->puts.push_back({{rows.begin(), rows.end()},
-                          {texts.begin(), texts.end()},
-                          {vectors.begin(), vectors.end()}});
+  state_->puts.push_back(
+      {{rows.begin(), rows.end()}, {texts.begin(), texts.end()}, {vectors.begin(), vectors.end()}});
   return true;
 }
 

@@ -35,12 +35,12 @@ struct GpuAnswer {
   std::vector<float> other_scores;    ///< in the order of GpuQuestion::others
 };
 
-/// What a version is ranked from; all of it must outlive its GpuModel.
+/// What a version is ranked from; all that it refers to must outlive its GpuModel.
 struct GpuSource {
   const ranking::Model& model;
   const ItemVectors& vectors;
-  const index::LiveIndex& index;  ///< With a main index.
-  std::span<const float> log_popularity;  ///< By row; 0 beyond.
+  std::shared_ptr<const index::LiveIndex> index;  ///< With a main index.
+  std::span<const float> log_popularity;          ///< By row; 0 beyond.
 };
 
 class GpuModel {

@@ -20,7 +20,7 @@ struct GpuOptions {
   /// A batch that takes longer counts as a lost device.
   std::chrono::milliseconds answer_timeout{2000};
   // Performance.
-  std::size_t batch_max = 64;    ///< Users that are ranked together.
+  std::size_t batch_max = 64;     ///< Users that are ranked together.
   std::size_t waiting_max = 512;  ///< Users that wait; further ones are ranked on the CPU.
 };
 

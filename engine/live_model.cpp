@@ -1,13 +1,14 @@
 #include "engine/live_model.h"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_set>
 #include <utility>
 
 namespace fovea::engine {
 namespace {
 
-/// Items encoded and put together while catching up: each put copies the fresh part of the indexes.
+/// Items encoded and put together while catching up.
 constexpr std::size_t kCatchUpBatch = 8192;
 
 bool known(std::span<const float> vector) {
@@ -16,7 +17,7 @@ bool known(std::span<const float> vector) {
 
 /// Puts the rows that have a vector; takes out those that have none, since nothing is near to
 /// zeros.
-void put_known(index::LiveIndex& index, std::span<const std::uint32_t> rows,
+void put_known(index::GenerationalIndex& index, std::span<const std::uint32_t> rows,
                std::span<const float> vectors) {
   const std::size_t width = index.width();
   std::vector<std::uint32_t> with;
@@ -37,19 +38,31 @@ void put_known(index::LiveIndex& index, std::span<const std::uint32_t> rows,
 
 }  // namespace
 
-LiveModel::LiveModel(Version version)
+LiveModel::LiveModel(Version version, index::RebuildOptions rebuild)
     : card_(std::move(version.card)),
       text_space_(std::move(version.text_space)),
       model_(std::move(version.model)),
       vectors_(std::move(version.texts), text_space_.width(), std::move(version.vectors),
                model_ ? model_->width() : 0),
-      text_index_(
-          std::make_unique<index::LiveIndex>(std::move(version.text_index), text_space_.width())),
+      text_index_(live_index(std::move(version.text_index), ItemVectors::Part::kText, rebuild)),
       popularity_(std::make_shared<const Popularity>(std::move(version.log_popularity))) {
   if (model_) {
-    item_index_ =
-        std::make_unique<index::LiveIndex>(std::move(version.item_index), model_->width());
+    item_index_ = live_index(std::move(version.item_index), ItemVectors::Part::kItem, rebuild);
   }
+}
+
+std::unique_ptr<index::GenerationalIndex> LiveModel::live_index(
+    std::unique_ptr<const index::VectorIndex> main, ItemVectors::Part part,
+    const index::RebuildOptions& rebuild) {
+  return std::make_unique<index::GenerationalIndex>(
+      std::move(main), vectors_.width(part),
+      [this, part](std::span<const std::uint32_t> rows, std::span<float> vectors) {
+        vectors_.gather(part, rows, vectors);
+      },
+      [this, part](const index::RowSet& rows, std::span<const float> query, std::size_t k) {
+        return vectors_.nearest(part, rows, query, k);
+      },
+      rebuild);
 }
 
 std::shared_ptr<GpuModel> LiveModel::on_gpu() const {
@@ -62,10 +75,54 @@ std::string LiveModel::off_gpu() const {
   return off_gpu_;
 }
 
-void LiveModel::move_to_gpu(std::shared_ptr<GpuModel> gpu, std::string off_gpu) {
+GpuSource LiveModel::gpu_source() {
+  const std::lock_guard putting(putting_);
+  put_since_.emplace();
+  source_index_ = item_index_->current();
+  return {*model_, vectors_, source_index_, popularity_->log_popularity()};
+}
+
+bool LiveModel::move_to_gpu(std::shared_ptr<GpuModel> gpu) {
+  const std::lock_guard putting(putting_);
+  const auto rows = std::exchange(put_since_, std::nullopt).value_or(std::vector<std::uint32_t>());
+  const auto index = std::exchange(source_index_, nullptr);
+  const auto vectors = vectors_.gather(rows);
+  const bool usable =
+      index == item_index_->current() && gpu->put(rows, vectors.texts, vectors.items);
   const std::lock_guard lock(gpu_mutex_);
-  on_gpu_.swap(gpu);
-  off_gpu_ = std::move(off_gpu);
+  if (!usable) {
+    off_gpu_ = "its catalogue has changed too much since it was loaded, and is about to be again";
+    to_come_back_ = true;
+    was_on_gpu_ = gpu;
+    return false;
+  }
+  on_gpu_ = std::move(gpu);
+  off_gpu_.clear();
+  to_come_back_ = false;
+  return true;
+}
+
+void LiveModel::leave_gpu(std::string reason) {
+  {
+    const std::lock_guard putting(putting_);
+    put_since_.reset();
+    source_index_.reset();
+  }
+  leave_gpu(std::move(reason), false);
+}
+
+void LiveModel::leave_gpu(std::string reason, bool to_come_back) {
+  std::shared_ptr<GpuModel> gone;  // freed without the lock
+  const std::lock_guard lock(gpu_mutex_);
+  gone.swap(on_gpu_);
+  was_on_gpu_ = gone;
+  off_gpu_ = std::move(reason);
+  to_come_back_ = to_come_back;
+}
+
+bool LiveModel::awaits_gpu() const {
+  const std::lock_guard lock(gpu_mutex_);
+  return to_come_back_ && was_on_gpu_.expired();
 }
 
 void LiveModel::put(std::span<const FreshItem> items) {
@@ -94,10 +151,12 @@ void LiveModel::put(std::span<const FreshItem> items) {
     vectors.resize(rows.size() * model_->width());
     model_->item_vectors(ranking::Context{}, rows, whitened, vectors);
   }
+  const std::lock_guard putting(putting_);
   // Vectors first: what an index returns can then always be gathered.
   vectors_.put(rows, texts, vectors);
+  if (put_since_) put_since_->insert(put_since_->end(), rows.begin(), rows.end());
   if (const auto gpu = on_gpu(); gpu && !gpu->put(rows, texts, vectors)) {
-    move_to_gpu(nullptr, "the catalogue has twice as many items as when the version was trained");
+    leave_gpu("the catalogue has outgrown its place on the GPU, which is about to grow", true);
   }
   put_known(*text_index_, rows, texts);
   if (item_index_) put_known(*item_index_, rows, vectors);
@@ -132,6 +191,34 @@ void LiveModel::catch_up(const storage::Catalog& catalog, std::uint64_t after_re
     if (!catalog.present(row)) gone.push_back(row);
   }
   remove(gone);
+}
+
+std::vector<float> unit_vectors(const LiveModel& model, std::span<const std::uint32_t> rows) {
+  GatheredVectors gathered = model.vectors().gather(rows);
+  std::vector<float> vectors =
+      std::move(model.model() != nullptr ? gathered.items : gathered.texts);
+  const std::size_t width = rows.empty() ? 0 : vectors.size() / rows.size();
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const auto vector = std::span(vectors).subspan(i * width, width);
+    double square = 0;
+    for (const float x : vector) square += static_cast<double>(x) * x;
+    const auto scale = square > 0 ? static_cast<float>(1 / std::sqrt(square)) : 0.0F;
+    for (float& x : vector) x *= scale;
+  }
+  return vectors;
+}
+
+bool LiveModel::rebuild_due() const {
+  return text_index_->rebuild_due() || (item_index_ && item_index_->rebuild_due());
+}
+
+bool LiveModel::rebuild(int threads, const std::function<bool()>& go_on) {
+  const bool built = text_index_->rebuild_due() && text_index_->rebuild(threads, go_on);
+  if (!item_index_ || !item_index_->rebuild_due()) return built;
+  // Before the swap: what is put after it would not be found by a search of the old one.
+  return item_index_->rebuild(threads, go_on, [this] {
+    if (on_gpu()) leave_gpu("its index was built anew and is about to be loaded", true);
+  }) || built;
 }
 
 }  // namespace fovea::engine

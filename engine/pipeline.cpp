@@ -11,10 +11,14 @@
 #include <utility>
 
 #include "engine/behaviours.h"
+#include "engine/page_token.h"
+#include "engine/policy.h"
 
 namespace fovea::engine {
 namespace {
 
+/// Behaviours with a negative action that still count.
+constexpr std::size_t kDislikesMax = 20;
 /// More than any store keeps of one user.
 constexpr std::size_t kAllKept = 1'000'000;
 
@@ -39,15 +43,45 @@ std::string new_request_id() {
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
 }
 
-/// Rows of the names that are known and whose items are present, in their order.
+/// Rows of the names that are known and whose items are present, in their order; the other names go
+/// to `unknown`, where that is wanted.
 std::vector<std::uint32_t> present_rows(const storage::Catalog& catalog,
-                                        std::span<const std::string> item_ids) {
+                                        std::span<const std::string> item_ids,
+                                        std::vector<std::string>* unknown = nullptr) {
   std::vector<std::uint32_t> rows;
   for (const auto& item_id : item_ids) {
     const auto row = catalog.row(item_id);
-    if (row && catalog.present(*row)) rows.push_back(*row);
+    if (row && catalog.present(*row)) {
+      rows.push_back(*row);
+    } else if (unknown != nullptr) {
+      unknown->push_back(item_id);
+    }
   }
   return rows;
+}
+
+/// What the request's rules are made of, in rows and parsed.
+void read_rules(const Snapshot& snapshot, const RankRequest& request, Question& question) {
+  const storage::Catalog& catalog = snapshot.db->catalog();
+  question.excluded = present_rows(catalog, request.exclude_items);
+  if (request.filter) {
+    question.allowed = snapshot.attributes->matching(Filter::parse(*request.filter, "filter"));
+  }
+  for (std::size_t i = 0; i < request.boosts.size(); ++i) {
+    const Boost& boost = request.boosts[i];
+    question.boosts.push_back(
+        {Filter::parse(boost.filter, fmt::format("boosts[{}].filter", i)), boost.add});
+  }
+  for (const Pin& pin : request.pins) {
+    const auto row = catalog.row(pin.item_id);
+    if (row) question.pins.push_back({*row, static_cast<std::size_t>(pin.position)});
+  }
+  question.caps = request.caps;
+  question.diversity = request.diversity;
+  question.fingerprint = fingerprint(request);
+  if (request.page_token) {
+    question.shown = read_page_token(*request.page_token, question.fingerprint).shown;
+  }
 }
 
 void expose(const Snapshot& snapshot, const std::string& user_id, const RankResponse& response,
@@ -83,6 +117,13 @@ class WithoutBehaviour {
     Candidates others{candidates_.items, user_state(snapshot_, behaviours, 0), candidates_.query};
     Question plain;
     plain.now_ms = question_.now_ms;
+    plain.boosts = question_.boosts;
+    plain.disliked = question_.disliked;
+    const auto& without = candidates_.user.behaviours[behaviour];
+    std::erase_if(plain.disliked, [&](const auto& disliked) {
+      return disliked.behaviour.row == without.row && disliked.behaviour.action == without.action &&
+             disliked.behaviour.time_ms == without.time_ms;
+    });
     const Scored scored = rerank(snapshot_, plain, others);
     const auto order = best(others, scored.scores, others.items.size());
     std::vector<std::int32_t> positions(order.size());
@@ -168,17 +209,31 @@ Question history(const Snapshot& snapshot, const RankRequest& request, std::int6
   }
   std::stable_sort(all.begin() + static_cast<std::ptrdiff_t>(session_begin), all.end(),
                    [](const auto& a, const auto& b) { return a.time_ms < b.time_ms; });
-  for (const auto& behaviour : all) question.seen.push_back(behaviour.row);
+  const auto actions = catalog.actions();
+  for (const auto& behaviour : all) {
+    if (!snapshot.not_seen->contains(action_name(actions, behaviour.action))) {
+      question.seen.push_back(behaviour.row);
+    }
+  }
 
   question.seeds = present_rows(catalog, request.seed_items);
   for (const auto row : question.seeds) all.push_back({row, kSeedAction, 0, now_ms});
 
   // Items that nobody has put yet, or that were removed, have nothing to attend to.
+  const std::size_t learned =
+      snapshot.model && snapshot.model->model() != nullptr ? snapshot.model->model()->actions() : 0;
   for (const auto& behaviour : all) {
-    if (catalog.present(behaviour.row)) question.behaviours.push_back(behaviour);
+    if (!catalog.present(behaviour.row)) continue;
+    const double weight = action_weight(actions, behaviour.action);
+    if (weight < 0) question.disliked.push_back({behaviour, weight});
+    if (weight >= 0 || behaviour.action < learned) question.behaviours.push_back(behaviour);
   }
-  question.excluded = present_rows(catalog, request.exclude_items);
-  if (request.candidates) question.candidates = present_rows(catalog, *request.candidates);
+  std::ranges::reverse(question.disliked);
+  if (question.disliked.size() > kDislikesMax) question.disliked.resize(kDislikesMax);
+  if (request.candidates) {
+    question.candidates = present_rows(catalog, *request.candidates, &question.unknown_candidates);
+  }
+  read_rules(snapshot, request, question);
   question.query = request.query;
   question.limit = static_cast<std::size_t>(request.limit);
   question.include_seen = request.include_seen;
@@ -186,6 +241,51 @@ Question history(const Snapshot& snapshot, const RankRequest& request, std::int6
   question.now_ms = now_ms;
   return question;
 }
+
+namespace {
+
+std::vector<Placed> page_of(const Snapshot& snapshot, const Question& question,
+                            const Candidates& candidates, const Scored& scored) {
+  Rules rules;
+  rules.limit = question.limit;
+  rules.first = question.shown.size();
+  std::vector<float> vectors;
+  if (question.diversity > 0 && snapshot.model) {
+    std::vector<std::uint32_t> rows;
+    for (const Candidate& candidate : candidates.items) rows.push_back(candidate.row);
+    vectors = unit_vectors(*snapshot.model, rows);
+    rules.width = rows.empty() ? 0 : vectors.size() / rows.size();
+    rules.diversity = question.diversity;
+    rules.vectors = vectors;
+  }
+  for (const Cap& cap : question.caps) {
+    CapValues& values =
+        rules.caps.emplace_back(CapValues{cap.attribute, static_cast<std::size_t>(cap.at_most)});
+    for (const Candidate& candidate : candidates.items) {
+      values.keys.push_back(snapshot.attributes->values(candidate.row, cap.attribute));
+    }
+  }
+  for (std::size_t i = 0; i < candidates.items.size(); ++i) {
+    for (const auto& pin : question.pins) {
+      if (pin.row == candidates.items[i].row) rules.pins.push_back({i, pin.position});
+    }
+  }
+  return arrange(best(candidates, scored.scores, candidates.items.size()), scored.scores, rules);
+}
+
+/// Absent where nothing is left to show.
+std::optional<std::string> next_page(const Snapshot& snapshot, const Question& question,
+                                     const Candidates& candidates, std::span<const Placed> page) {
+  PageToken token{question.fingerprint, question.shown};
+  for (const Placed& placed : page) token.shown.push_back(candidates.items[placed.candidate].row);
+  const auto items = question.candidates ? candidates.items.size() + question.shown.size()
+                                         : static_cast<std::size_t>(snapshot.db->catalog().size());
+  if (page.size() < question.limit || token.shown.size() >= std::min(items, kShownMax)) return {};
+  std::ranges::sort(token.shown);
+  return to_text(token);
+}
+
+}  // namespace
 
 RankResponse respond(const Snapshot& snapshot, const Question& question,
                      const Candidates& candidates, const Scored& scored) {
@@ -196,16 +296,26 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
     response.degraded = true;
     response.degraded_reason = "ranked on the CPU: " + candidates.user.off_gpu;
   }
+  response.unknown_candidates = question.unknown_candidates;
   WithoutBehaviour without(snapshot, question, candidates);
-  for (const std::size_t i : best(candidates, scored.scores, question.limit)) {
+  auto page = page_of(snapshot, question, candidates, scored);
+  for (Placed& placed : page) {
+    const std::size_t i = placed.candidate;
     const Candidate& candidate = candidates.items[i];
     RankedItem item{snapshot.db->catalog().item_id(candidate.row), scored.scores[i],
-                    std::string(candidate.source), std::nullopt};
+                    std::string(placed.pinned ? "pin" : candidate.source), std::nullopt};
     if (question.explain) {
       item.explanation = explanation(snapshot, candidates, scored, i, without);
+      item.explanation->rules = std::move(placed.moved_by);
+      for (const auto& boost : question.boosts) {
+        if (!snapshot.attributes->matches(boost.filter, candidate.row)) continue;
+        item.explanation->rules.push_back(
+            fmt::format("boost: {:+g} for {}", boost.add, boost.filter.to_string()));
+      }
     }
     response.items.push_back(std::move(item));
   }
+  response.next_page_token = next_page(snapshot, question, candidates, page);
   return response;
 }
 
@@ -214,11 +324,13 @@ std::vector<std::size_t> best(const Candidates& candidates, std::span<const doub
   std::vector<std::size_t> order(candidates.items.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   n = std::min(n, order.size());
-  std::ranges::partial_sort(order, order.begin() + static_cast<std::ptrdiff_t>(n),
-                            [&](std::size_t a, std::size_t b) {
-                              if (scores[a] != scores[b]) return scores[a] > scores[b];
-                              return candidates.items[a].row < candidates.items[b].row;
-                            });
+  const auto end = order.begin() + static_cast<std::ptrdiff_t>(n);
+  const auto before = [&](std::size_t a, std::size_t b) {
+    if (scores[a] != scores[b]) return scores[a] > scores[b];
+    return candidates.items[a].row < candidates.items[b].row;
+  };
+  if (n < order.size()) std::ranges::nth_element(order, end, before);
+  std::ranges::sort(order.begin(), end, before);
   order.resize(n);
   return order;
 }

@@ -9,13 +9,17 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "engine/attributes.h"
+#include "engine/filter.h"
 #include "engine/live_model.h"
 #include "engine/request.h"
+#include "index/row_set.h"
 #include "index/vector_index.h"
 #include "ranking/interactions.h"
 #include "storage/db.h"
@@ -26,10 +30,14 @@ class Gpu;
 
 /// What one ranking reads. Cheap to copy; Engine::snapshot() gives the current one.
 struct Snapshot {
-  storage::Db* db = nullptr;                     ///< Never null. Not owned.
+  storage::Db* db = nullptr;               ///< Never null. Not owned.
+  const Attributes* attributes = nullptr;  ///< Of the catalogue. Never null. Not owned.
+  /// Actions that leave an item unseen. Never null. Not owned.
+  const std::set<std::string>* not_seen = nullptr;
   Gpu* gpu = nullptr;                            ///< Null: the CPU ranks. Not owned.
   std::shared_ptr<const LiveModel> model;        ///< Null: no version yet.
-  std::shared_ptr<const Popularity> popularity;  ///< Never null.
+  std::shared_ptr<const Popularity> popularity;  ///< As the version counts. Never null.
+  std::shared_ptr<const Popularity> fallback;    ///< What lists are filled up with. Never null.
   /// What behaviours since the version add to its transitions; null: nothing.
   std::shared_ptr<const ranking::Transitions> fresh_transitions;
   std::size_t retrieve = 500;  ///< Candidates taken from each source.
@@ -40,6 +48,13 @@ struct Question {
   /// Oldest first: stored, session, seeds. Not cut to the model's length. Actions are storage's
   /// index + 1.
   std::vector<ranking::Behaviour> behaviours;
+  /// Those of the newest whose action is negative, newest first. One whose action the version has
+  /// not learned is not among `behaviours`, where it would count as interest.
+  struct Dislike {
+    ranking::Behaviour behaviour;
+    double weight = 0;  ///< Of its action, below 0.
+  };
+  std::vector<Dislike> disliked;
   std::vector<std::uint32_t> seen;  ///< Left out unless include_seen.
   std::vector<std::uint32_t> seeds;
   std::vector<std::uint32_t> excluded;
@@ -49,6 +64,23 @@ struct Question {
   bool include_seen = false;
   bool explain = false;
   std::int64_t now_ms = 0;
+
+  std::optional<index::RowSet> allowed;  ///< What the filter leaves; absent: no filter.
+  struct ParsedBoost {
+    Filter filter;
+    double add = 0;
+  };
+  std::vector<ParsedBoost> boosts;
+  struct PinnedRow {
+    std::uint32_t row = 0;
+    std::size_t position = 0;  ///< Over all pages.
+  };
+  std::vector<PinnedRow> pins;  ///< Of items that may be shown, seen or not.
+  std::vector<Cap> caps;
+  double diversity = 0;
+  std::vector<std::uint32_t> shown;  ///< On the pages before, ascending.
+  std::uint64_t fingerprint = 0;     ///< For the next page's token.
+  std::vector<std::string> unknown_candidates;
 };
 
 /// What the version makes of a user's behaviours. Legend as in ranking/model.h.
@@ -77,7 +109,7 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
 
 struct Candidate {
   std::uint32_t row = 0;
-  std::string_view source;     ///< "vectors", "popular" or "candidate"; a literal.
+  std::string_view source;     ///< "vectors", "popular", "candidate" or "pin"; a literal.
   std::optional<float> score;  ///< Of the learned model, where a GPU gave it with the state.
 };
 
@@ -98,11 +130,12 @@ struct Scored {
       attention;  ///< [N, L] over UserState::behaviours; empty without a learned model too.
 };
 
-/// Step 1. Throws InvalidRequest for a session action that is not declared.
+/// Step 1. Throws InvalidRequest for a session action that is not declared, and for a page token or
+/// a filter that cannot be read.
 Question history(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms);
 
-/// Step 2. At least `limit` unless the catalogue has fewer that may be shown or the request names
-/// its candidates.
+/// Step 2. Enough for `limit` places under the request's caps, unless the catalogue has fewer that
+/// may be shown or the request names its candidates. Nothing that may not be shown.
 Candidates candidates(const Snapshot& snapshot, const Question& question);
 
 /// Step 3. An item's score depends on the user, the query and the time, not on the other
@@ -113,7 +146,7 @@ Scored rerank(const Snapshot& snapshot, const Question& question, const Candidat
 std::vector<std::size_t> best(const Candidates& candidates, std::span<const double> scores,
                               std::size_t n);
 
-/// Step 4: names, explanations, the request's id.
+/// Step 4: the order by score and rules, names, explanations, the next page, the request's id.
 RankResponse respond(const Snapshot& snapshot, const Question& question,
                      const Candidates& candidates, const Scored& scored);
 

@@ -5,7 +5,10 @@
 #include <utf8proc.h>
 
 #include <cmath>
+#include <map>
 
+#include "engine/filter.h"
+#include "engine/page_token.h"
 #include "storage/keys.h"
 
 namespace fovea::engine {
@@ -88,6 +91,52 @@ void validate_ids(const std::vector<std::string>& ids, std::size_t max, std::str
   for (std::size_t i = 0; i < ids.size(); ++i) validate_id(ids[i], fmt::format("{}[{}]", field, i));
 }
 
+void validate_rules(const RankRequest& request) {
+  if (request.filter) Filter::parse(*request.filter, "filter");
+  validate_count(request.boosts.size(), kBoostsMax, "boosts");
+  for (std::size_t i = 0; i < request.boosts.size(); ++i) {
+    Filter::parse(request.boosts[i].filter, fmt::format("boosts[{}].filter", i));
+    const double add = request.boosts[i].add;
+    if (std::abs(add) <= kBoostMax) continue;  // false for what is no number
+    const auto field = fmt::format("boosts[{}].add", i);
+    throw InvalidRequest(field, fmt::format("{} is {}; a number from {} to {} is expected", field,
+                                            add, -kBoostMax, kBoostMax));
+  }
+  validate_count(request.pins.size(), kPinsMax, "pins");
+  std::map<std::int32_t, std::size_t> positions;
+  std::map<std::string_view, std::size_t> pinned;
+  for (std::size_t i = 0; i < request.pins.size(); ++i) {
+    const Pin& pin = request.pins[i];
+    validate_id(pin.item_id, fmt::format("pins[{}].item_id", i));
+    const auto field = fmt::format("pins[{}].position", i);
+    if (pin.position < 0 || pin.position > kPinPositionMax) {
+      throw InvalidRequest(field, fmt::format("{} is {}; 0 to {} is expected", field, pin.position,
+                                              kPinPositionMax));
+    }
+    if (const auto [at, first] = positions.emplace(pin.position, i); !first) {
+      throw InvalidRequest(field, fmt::format("{} is {}, where pins[{}] is already", field,
+                                              pin.position, at->second));
+    }
+    if (const auto [at, first] = pinned.emplace(pin.item_id, i); !first) {
+      throw InvalidRequest(fmt::format("pins[{}].item_id", i),
+                           fmt::format("pins[{}].item_id is '{}', which pins[{}] pins already", i,
+                                       pin.item_id, at->second));
+    }
+  }
+  validate_count(request.caps.size(), kCapsMax, "caps");
+  for (std::size_t i = 0; i < request.caps.size(); ++i) {
+    validate_id(request.caps[i].attribute, fmt::format("caps[{}].attribute", i));
+    if (request.caps[i].at_most >= 1) continue;
+    const auto field = fmt::format("caps[{}].at_most", i);
+    throw InvalidRequest(
+        field, fmt::format("{} is {}; 1 or more is expected", field, request.caps[i].at_most));
+  }
+  if (!(request.diversity >= 0 && request.diversity <= 1)) {
+    throw InvalidRequest("diversity",
+                         fmt::format("diversity is {}; 0 to 1 is expected", request.diversity));
+  }
+}
+
 }  // namespace
 
 void validate_id(std::string_view id, std::string_view field) {
@@ -151,6 +200,8 @@ void validate(const RankRequest& request) {
   validate_ids(request.seed_items, kSeedItemsMax, "seed_items");
   if (request.candidates) validate_ids(*request.candidates, kCandidatesMax, "candidates");
   validate_ids(request.exclude_items, kExcludeItemsMax, "exclude_items");
+  validate_rules(request);
+  if (request.page_token) read_page_token(*request.page_token, fingerprint(request));
 }
 
 }  // namespace fovea::engine

@@ -41,6 +41,24 @@ struct Event {
   std::optional<std::string> request_id;
 };
 
+/// Added to the score of every candidate that matches; negative buries.
+struct Boost {
+  std::string filter;  ///< engine/filter.h
+  double add = 0;
+};
+
+/// Shows the item at this place, counted from 0 over all pages.
+struct Pin {
+  std::string item_id;
+  std::int32_t position = 0;
+};
+
+/// At most this many items of a page share one value of the attribute.
+struct Cap {
+  std::string attribute;
+  std::int32_t at_most = 0;
+};
+
 struct RankRequest {
   std::optional<std::string> user_id;
   std::vector<Event> session;
@@ -52,6 +70,12 @@ struct RankRequest {
   std::vector<std::string> exclude_items;
   bool include_seen = false;
   bool explain = false;
+  std::optional<std::string> filter;
+  std::vector<Boost> boosts;
+  std::vector<Pin> pins;
+  std::vector<Cap> caps;
+  double diversity = 0;  ///< 0: by score alone, to 1.
+  std::optional<std::string> page_token;
 };
 
 struct Attention {
@@ -83,6 +107,8 @@ struct RankResponse {
   std::optional<std::string> degraded_reason;
   std::map<std::string, std::string> variants;
   std::map<std::string, std::int64_t> stage_us;
+  std::optional<std::string> next_page_token;   ///< Absent: there is nothing more to show.
+  std::vector<std::string> unknown_candidates;  ///< Of RankRequest::candidates, in their order.
 };
 
 struct Status {
@@ -102,6 +128,11 @@ inline constexpr std::size_t kSessionEventsMax = 1000;
 inline constexpr std::size_t kSeedItemsMax = 100;
 inline constexpr std::size_t kCandidatesMax = 10'000;
 inline constexpr std::size_t kExcludeItemsMax = 10'000;
+inline constexpr std::size_t kBoostsMax = 32;
+inline constexpr std::size_t kPinsMax = 100;
+inline constexpr std::size_t kCapsMax = 8;
+inline constexpr std::int32_t kPinPositionMax = 9'999;
+inline constexpr double kBoostMax = 1e6;
 inline constexpr std::size_t kEventsPerRecordMax = 10'000;
 inline constexpr std::size_t kItemsPerPutMax = 10'000;
 inline constexpr std::size_t kQueryBytesMax = 8'192;
@@ -112,7 +143,8 @@ inline constexpr std::size_t kRequestsPerCallMax = 1000;
 
 /// Throw InvalidRequest on: a missing or empty id, an id over storage::kIdBytesMax, invalid UTF-8,
 /// a NaN or infinity, a time before 1970 or after 9999, a limit outside 1 .. kLimitMax, a list over
-/// its maximum, nothing to rank by. `prefix` leads the field's name, such as "events[3].".
+/// its maximum, nothing to rank by, a filter or page token that cannot be read, rules that
+/// contradict each other. `prefix` leads the field's name, such as "events[3].".
 void validate(const Event& event, std::string_view prefix);
 void validate(const Item& item, std::string_view prefix);
 void validate(const RankRequest& request);

@@ -1,4 +1,5 @@
 // Step 3 of a ranking: one formula for every candidate, however it came into the list.
+#include <algorithm>
 #include <span>
 
 #include "engine/pipeline.h"
@@ -11,6 +12,8 @@ namespace {
 constexpr double kQueryWeight = 20;
 /// Of the cosine to the user's texts, where nothing was learned.
 constexpr double kTextWeight = 10;
+/// Of an item that looks like one whose action has weight -1; a third of the spread of the scores.
+constexpr double kDislikeWeight = 2;
 /// Of log popularity beside another signal; 1 where it is all that is known.
 constexpr double kPopularityWeight = 0.1;
 
@@ -73,6 +76,43 @@ void add_cosine(std::string_view part, double weight, std::span<const float> dir
   }
 }
 
+/// What the user pushed away pushes away what is like it: by the greatest cosine to one of them
+/// times how negative its action is, so that ten of a kind weigh no more than one.
+void add_dislikes(const Snapshot& snapshot, const Question& question,
+                  std::span<const Candidate> items, Scored& scored) {
+  if (!snapshot.model || question.disliked.empty()) return;
+  std::vector<std::uint32_t> rows;
+  for (const auto& one : question.disliked) rows.push_back(one.behaviour.row);
+  const std::size_t disliked = rows.size();
+  for (const Candidate& item : items) rows.push_back(item.row);
+  const std::vector<float> vectors = unit_vectors(*snapshot.model, rows);
+  const std::size_t width = vectors.size() / rows.size();
+  const auto vector = [&](std::size_t i) { return std::span(vectors).subspan(i * width, width); };
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    double away = 0;
+    for (std::size_t j = 0; j < disliked; ++j) {
+      away = std::max(away, std::min(-question.disliked[j].weight, 1.0) *
+                                cosine(vector(j), vector(disliked + i)));
+    }
+    const double value = -kDislikeWeight * away;
+    scored.scores[i] += value;
+    if (question.explain) scored.parts[i].emplace_back("disliked", value);
+  }
+}
+
+void add_boosts(const Snapshot& snapshot, const Question& question,
+                std::span<const Candidate> items, Scored& scored) {
+  if (question.boosts.empty()) return;
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    double sum = 0;
+    for (const auto& boost : question.boosts) {
+      if (snapshot.attributes->matches(boost.filter, items[i].row)) sum += boost.add;
+    }
+    scored.scores[i] += sum;
+    if (question.explain) scored.parts[i].emplace_back("boost", sum);
+  }
+}
+
 }  // namespace
 
 Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates) {
@@ -108,6 +148,8 @@ Scored rerank(const Snapshot& snapshot, const Question& question, const Candidat
     vectors = snapshot.model->vectors().gather(rows);
   }
   add_cosine("query", kQueryWeight, candidates.query, vectors.texts, question.explain, scored);
+  add_dislikes(snapshot, question, items, scored);
+  add_boosts(snapshot, question, items, scored);
   return scored;
 }
 

@@ -3,10 +3,15 @@
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVFPQ.h>
 #include <faiss/IndexScalarQuantizer.h>
+#include <faiss/utils/Heap.h>
+#include <faiss/utils/distances.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
+#include <numeric>
+#include <random>
 #include <stdexcept>
 #include <string>
 
@@ -20,20 +25,130 @@ namespace {
 constexpr std::size_t kListsMax = 1024;
 // More vectors than this per list do not move a list's centre.
 constexpr int kTrainingPerList = 64;
+// Vectors of a list that a filter looks at together.
+constexpr std::size_t kTogether = 128;
+
+/// The k best scores with their ids, as faiss::InvertedListScanner keeps them: the worst in front.
+struct Best {
+  std::span<float> scores;
+  std::span<FaissId> ids;
+
+  void clear() const { faiss::minheap_heapify(ids.size(), scores.data(), ids.data()); }
+  void add(FaissId id, float score) const {
+    if (score > scores[0]) {
+      faiss::minheap_replace_top(ids.size(), scores.data(), ids.data(), score, id);
+    }
+  }
+  void sort() const { faiss::minheap_reorder(ids.size(), scores.data(), ids.data()); }
+};
+
+/// The lists of an index, those with the nearest centres first. Ordered as they are asked for: a
+/// filter may need all of them, and mostly does not.
+class Order {
+ public:
+  struct List {
+    float centre;  // its inner product with the query
+    FaissId number;
+  };
+
+  Order(const faiss::IndexIVF& index, std::span<const float> query) : lists_(index.nlist) {
+    std::vector<float> centres(index.nlist);
+    faiss::fvec_inner_products_ny(centres.data(), query.data(),
+                                  dynamic_cast<const faiss::IndexFlat&>(*index.quantizer).get_xb(),
+                                  query.size(), index.nlist);
+    for (std::size_t i = 0; i < lists_.size(); ++i) {
+      lists_[i] = {centres[i], static_cast<FaissId>(i)};
+    }
+    std::ranges::make_heap(lists_, {}, &List::centre);
+  }
+
+  bool empty() const { return lists_.empty(); }
+  List next() {
+    std::ranges::pop_heap(lists_, {}, &List::centre);
+    const List list = lists_.back();
+    lists_.pop_back();
+    return list;
+  }
+
+ private:
+  std::vector<List> lists_;
+};
 
 class Approximate final : public FaissIndex {
  public:
-  Approximate(std::unique_ptr<faiss::Index> index, std::vector<std::uint32_t> rows,
+  Approximate(std::unique_ptr<faiss::IndexIVF> index, std::vector<std::uint32_t> rows,
               std::size_t probes)
-      : FaissIndex(std::move(index), std::move(rows)), probes_(probes) {}
+      : FaissIndex(std::move(rows)),
+        index_(std::move(index)),
+        probes_(std::clamp<std::size_t>(probes, 1, index_->nlist)) {}
+  std::size_t compared() const override { return probes_ * size() / index_->nlist; }
   std::string kind() const override { return "ivf-sq8"; }
 
  private:
-  std::unique_ptr<faiss::SearchParameters> parameters() const override {
-    auto parameters = std::make_unique<faiss::SearchParametersIVF>();
-    parameters->nprobe = probes_;
-    return parameters;
+  const faiss::Index& faiss() const override { return *index_; }
+
+  // With a filter lists are read until as many allowed vectors have been compared as a search
+  // without one compares: a tenth at random takes ten times as many lists, and a filter that leaves
+  // what lies together takes few more where the query is near and what it needs where it is far.
+  void find(std::span<const float> query, const RowSet* allow, std::span<FaissId> ids,
+            std::span<float> scores) const override {
+    Order order(*index_, query);
+    const std::unique_ptr<faiss::InvertedListScanner> scanner(
+        index_->get_InvertedListScanner(false, nullptr));
+    scanner->set_query(query.data());
+    const Best best{scores, ids};
+    best.clear();
+    const std::size_t enough = compared();
+    std::size_t seen = 0;
+    for (std::size_t read = 0; !order.empty() && (read < probes_ || seen < enough); ++read) {
+      const Order::List list = order.next();
+      scanner->set_list(list.number, list.centre);
+      seen += allow == nullptr ? scan(*scanner, list.number, best)
+                               : scan(*scanner, list.number, *allow, best);
+    }
+    best.sort();
   }
+
+  std::size_t scan(const faiss::InvertedListScanner& scanner, FaissId list,
+                   const Best& best) const {
+    const auto number = static_cast<std::size_t>(list);
+    faiss::InvertedLists::ScopedIds ids(index_->invlists, number);
+    faiss::InvertedLists::ScopedCodes codes(index_->invlists, number);
+    const std::size_t size = index_->invlists->list_size(number);
+    scanner.scan_codes(size, codes.get(), ids.get(), best.scores.data(), best.ids.data(),
+                       best.ids.size());
+    return size;
+  }
+
+  // Returns how many were allowed.
+  std::size_t scan(const faiss::InvertedListScanner& scanner, FaissId list, const RowSet& allow,
+                   const Best& best) const {
+    const auto number = static_cast<std::size_t>(list);
+    faiss::InvertedLists::ScopedIds ids(index_->invlists, number);
+    faiss::InvertedLists::ScopedCodes codes(index_->invlists, number);
+    const std::size_t size = index_->invlists->list_size(number);
+    const auto rows = this->rows();
+    // Whether a row is allowed cannot be foretold, so that a branch on it would often be taken
+    // wrong.
+    std::array<std::uint32_t, kTogether> allowed;
+    std::size_t seen = 0;
+    for (std::size_t begin = 0; begin < size; begin += kTogether) {
+      const std::size_t end = std::min(size, begin + kTogether);
+      std::size_t count = 0;
+      for (std::size_t i = begin; i < end; ++i) {
+        allowed[count] = static_cast<std::uint32_t>(i);
+        count += allow.contains(rows[static_cast<std::size_t>(ids.get()[i])]) ? 1 : 0;
+      }
+      for (std::size_t i = 0; i < count; ++i) {
+        best.add(ids.get()[allowed[i]],
+                 scanner.distance_to_code(codes.get() + allowed[i] * index_->code_size));
+      }
+      seen += count;
+    }
+    return seen;
+  }
+
+  std::unique_ptr<faiss::IndexIVF> index_;
   std::size_t probes_;
 };
 
@@ -67,13 +182,34 @@ std::optional<std::size_t> pq_bytes(std::size_t width) {
   return std::nullopt;
 }
 
-std::unique_ptr<faiss::Index> build_lists(Code code, std::span<const float> vectors,
-                                          std::size_t width, const IndexOptions& options) {
-  const std::size_t n = vectors.size() / width;
-  const auto lists = static_cast<std::size_t>(4 * std::sqrt(static_cast<double>(n)));
-  auto centres = std::make_unique<faiss::IndexFlatIP>(static_cast<std::int64_t>(width));
-  auto index = untrained(code, centres.get(), width,
-                         std::clamp<std::size_t>(lists, 1, std::min(n, kListsMax)));
+namespace {
+
+/// What lists are trained on: all vectors, or some of them.
+std::vector<float> training_vectors(const BuildSource& source, std::size_t lists,
+                                    std::uint64_t seed) {
+  std::vector<std::uint32_t> numbers(source.count);
+  std::iota(numbers.begin(), numbers.end(), 0U);
+  const std::size_t wanted = lists * kTrainingPerList;
+  if (wanted < source.count) {
+    std::vector<std::uint32_t> sample;
+    std::ranges::sample(numbers, std::back_inserter(sample), static_cast<std::ptrdiff_t>(wanted),
+                        std::mt19937_64(seed));
+    numbers = std::move(sample);
+  }
+  std::vector<float> vectors(numbers.size() * source.width);
+  source.copy(numbers, vectors);
+  return vectors;
+}
+
+}  // namespace
+
+std::unique_ptr<faiss::Index> build_lists(Code code, const BuildSource& source,
+                                          const IndexOptions& options) {
+  const std::size_t n = source.count;
+  const auto lists = std::clamp<std::size_t>(
+      static_cast<std::size_t>(4 * std::sqrt(static_cast<double>(n))), 1, std::min(n, kListsMax));
+  auto centres = std::make_unique<faiss::IndexFlatIP>(static_cast<std::int64_t>(source.width));
+  auto index = untrained(code, centres.get(), source.width, lists);
   index->quantizer = centres.release();
   index->own_fields = true;
   index->cp.seed = static_cast<int>(options.seed & 0x7FFFFFFF);
@@ -85,15 +221,21 @@ std::unique_ptr<faiss::Index> build_lists(Code code, std::span<const float> vect
     pq->pq.cp.seed = index->cp.seed;
     pq->pq.cp.min_points_per_centroid = 1;
   }
-  index->train(static_cast<std::int64_t>(n), vectors.data());
-  index->add(static_cast<std::int64_t>(n), vectors.data());
+  if (source.go_on && !source.go_on()) return nullptr;
+  {
+    const auto vectors = training_vectors(source, lists, options.seed);
+    index->train(static_cast<FaissId>(vectors.size() / source.width), vectors.data());
+  }
+  if (!add_all(*index, source)) return nullptr;
   return index;
 }
 
 std::unique_ptr<VectorIndex> make_approximate(std::unique_ptr<faiss::Index> index,
                                               std::vector<std::uint32_t> rows,
                                               const IndexOptions& options) {
-  return std::make_unique<Approximate>(std::move(index), std::move(rows), options.probes);
+  std::unique_ptr<faiss::IndexIVF> lists(&dynamic_cast<faiss::IndexIVF&>(*index));
+  static_cast<void>(index.release());
+  return std::make_unique<Approximate>(std::move(lists), std::move(rows), options.probes);
 }
 
 }  // namespace fovea::index

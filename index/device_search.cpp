@@ -54,10 +54,14 @@ class DeviceSearch::Impl {
 void DeviceSearch::Impl::mirror(std::shared_ptr<const LiveIndex::State> now) {
   if (now == mirrored_) return;
   if (!mirrored_) main_rows_.upload(main_.rows());
-  std::vector<std::uint32_t> removed(now->out_of_main.begin(), now->out_of_main.end());
-  std::ranges::sort(removed);
-  removed_.upload(removed);
-  fresh_rows_.upload(now->fresh_rows);
+  removed_.upload(live_.out_of_main(*now));
+  std::vector<std::uint32_t> rows;
+  std::vector<float> vectors;
+  now->fresh.for_each([&](std::uint32_t row, const float* vector) {
+    rows.push_back(row);
+    vectors.insert(vectors.end(), vector, vector + live_.width());
+  });
+  fresh_rows_.upload(rows);
   if (!fresh_) {
     faiss::gpu::GpuIndexFlatConfig config;
     config.device = device().number();
@@ -66,9 +70,7 @@ void DeviceSearch::Impl::mirror(std::shared_ptr<const LiveIndex::State> now) {
                                                         faiss::METRIC_INNER_PRODUCT, config);
   }
   fresh_->reset();
-  if (!now->fresh_rows.empty()) {
-    fresh_->add(static_cast<std::int64_t>(now->fresh_rows.size()), now->fresh_vectors.data());
-  }
+  if (!rows.empty()) fresh_->add(static_cast<std::int64_t>(rows.size()), vectors.data());
   device().wait();  // the host's arrays have been read
   mirrored_ = std::move(now);
 }
@@ -76,8 +78,8 @@ void DeviceSearch::Impl::mirror(std::shared_ptr<const LiveIndex::State> now) {
 void DeviceSearch::Impl::search(const float* queries, std::size_t batch, std::size_t k,
                                 std::uint32_t* rows, float* scores) {
   const auto now = live_.state();
-  const Ask ask = ask_main(k, now->out_of_main.size(), main_.size(), main_.complete());
-  const std::size_t fresh = std::min(k, now->fresh_rows.size());
+  const Ask ask = ask_main(k, now->out_of_main, main_.size(), main_.complete());
+  const std::size_t fresh = std::min(k, now->fresh.size());
   std::vector<std::uint32_t> found;
   device().run([&] {
     mirror(now);
@@ -96,7 +98,7 @@ void DeviceSearch::Impl::search(const float* queries, std::size_t batch, std::si
                       .fetched = ask.fetch,
                       .main_rows = main_rows_.data(),
                       .removed = removed_.data(),
-                      .removed_count = now->out_of_main.size(),
+                      .removed_count = now->out_of_main,
                       .fresh_ids = fresh_ids_.data(),
                       .fresh_scores = fresh_scores_.data(),
                       .fresh_fetched = fresh,
@@ -110,7 +112,7 @@ void DeviceSearch::Impl::search(const float* queries, std::size_t batch, std::si
           "merging neighbours");
     if (!ask.complete) found = found_.download(batch);
   });
-  const std::size_t left = main_.size() - now->out_of_main.size();
+  const std::size_t left = main_.size() - now->out_of_main;
   for (std::size_t b = 0; b < found.size(); ++b) {
     if (found[b] >= std::min(k, left)) continue;
     fill_on_host(queries + b * live_.width(), k, rows + b * k, scores + b * k);

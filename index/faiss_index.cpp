@@ -1,6 +1,7 @@
 #include "index/faiss_index.h"
 
 #include <algorithm>
+#include <numeric>
 #include <stdexcept>
 #include <string>
 
@@ -16,18 +17,8 @@ void omp_set_num_threads(int threads);
 namespace fovea::index {
 namespace {
 
-using Id = decltype(faiss::Index::ntotal);  // idx_t, wherever this version of Faiss declares it
-
-class Allowed : public faiss::IDSelector {
- public:
-  Allowed(const std::vector<std::uint32_t>& rows, const RowFilter& allow)
-      : rows_(rows), allow_(allow) {}
-  bool is_member(Id id) const override { return allow_(rows_[static_cast<std::size_t>(id)]); }
-
- private:
-  const std::vector<std::uint32_t>& rows_;
-  const RowFilter& allow_;
-};
+/// Vectors that are copied at once.
+constexpr std::size_t kBlock = 4'096;
 
 }  // namespace
 
@@ -37,7 +28,7 @@ ThreadWidth::ThreadWidth(int threads) : before_(omp_get_max_threads()) {
 ThreadWidth::~ThreadWidth() { omp_set_num_threads(before_); }
 
 std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::size_t k,
-                                          const RowFilter& allow) const {
+                                          const RowSet* allow) const {
   if (query.size() != width()) {
     throw std::invalid_argument("a query has " + std::to_string(query.size()) + " channels; " +
                                 std::to_string(width()) + " are right here");
@@ -46,11 +37,8 @@ std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::siz
   if (k == 0) return {};
   const ThreadWidth one(1);
   std::vector<float> scores(k);
-  std::vector<Id> ids(k);
-  const auto settings = parameters();
-  Allowed allowed(rows_, allow);
-  if (allow) settings->sel = &allowed;
-  index_->search(1, query.data(), static_cast<Id>(k), scores.data(), ids.data(), settings.get());
+  std::vector<FaissId> ids(k);
+  find(query, allow, ids, scores);
   std::vector<Neighbour> found;
   found.reserve(k);
   for (std::size_t i = 0; i < k && ids[i] >= 0; ++i) {
@@ -59,6 +47,29 @@ std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::siz
   return found;
 }
 
-void FaissIndex::save(const std::filesystem::path& file) const { write_file(file, *index_, rows_); }
+void FaissIndex::save(const std::filesystem::path& file) const { write_file(file, faiss(), rows_); }
+
+BuildSource source_of(std::span<const float> vectors, std::size_t width) {
+  const auto copy = [=](std::span<const std::uint32_t> numbers, std::span<float> out) {
+    for (std::size_t i = 0; i < numbers.size(); ++i) {
+      std::ranges::copy(vectors.subspan(numbers[i] * width, width), out.begin() + i * width);
+    }
+  };
+  return {vectors.size() / width, width, copy, {}};
+}
+
+bool add_all(faiss::Index& index, const BuildSource& source) {
+  std::vector<std::uint32_t> numbers;
+  std::vector<float> vectors;
+  for (std::size_t begin = 0; begin < source.count; begin += kBlock) {
+    if (source.go_on && !source.go_on()) return false;
+    numbers.resize(std::min(kBlock, source.count - begin));
+    std::iota(numbers.begin(), numbers.end(), static_cast<std::uint32_t>(begin));
+    vectors.resize(numbers.size() * source.width);
+    source.copy(numbers, vectors);
+    index.add(static_cast<FaissId>(numbers.size()), vectors.data());
+  }
+  return true;
+}
 
 }  // namespace fovea::index

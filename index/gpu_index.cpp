@@ -44,14 +44,14 @@ class OnDevice final : public GpuIndex {
   OnDevice& operator=(const OnDevice&) = delete;
 
   std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
-                                const RowFilter& allow) const override {
+                                const RowSet* allow) const override {
     if (query.size() != width()) return exact_->search(query, k, allow);  // says what is wrong
     return search_batch(query, k, {&allow, std::size_t{1}}).front();
   }
 
   std::vector<std::vector<Neighbour>> search_batch(
       std::span<const float> queries, std::size_t k,
-      std::span<const RowFilter> allow) const override {
+      std::span<const RowSet* const> allow) const override {
     if (!device_->works()) return exact_->search_batch(queries, k, allow);
     const Unfiltered unfiltered{
         .fetch =
@@ -74,6 +74,9 @@ class OnDevice final : public GpuIndex {
   std::size_t size() const override { return exact_->size(); }
   std::span<const std::uint32_t> rows() const override { return exact_->rows(); }
   std::size_t width() const override { return exact_->width(); }
+  // Of fewer, the 2,048 neighbours that a fetch returns leave no hundred after a filter, and the
+  // host would look at all vectors.
+  std::size_t compared() const override { return size() / 16; }
   std::string kind() const override {
     switch (kind_) {
       case GpuKind::kExact:
@@ -157,9 +160,10 @@ std::unique_ptr<VectorIndex> build_gpu_index(std::shared_ptr<GpuDevice> device,
   std::unique_ptr<faiss::Index> trained;
   {
     const ThreadWidth wide(threads);
+    const BuildSource source = source_of(vectors, width);
     trained = kind == GpuKind::kExact
-                  ? build_exact(vectors, width)
-                  : build_lists(kind == GpuKind::kIvfPq ? Code::kPq : Code::kFp16, vectors, width,
+                  ? build_exact(source)
+                  : build_lists(kind == GpuKind::kIvfPq ? Code::kPq : Code::kFp16, source,
                                 {.seed = options.seed});
   }
   std::unique_ptr<faiss::gpu::GpuIndex> index;

@@ -26,15 +26,29 @@ std::size_t batch_size(std::span<const float> queries, std::size_t width, std::s
 }
 
 std::vector<std::vector<Neighbour>> VectorIndex::search_batch(
-    std::span<const float> queries, std::size_t k, std::span<const RowFilter> allow) const {
+    std::span<const float> queries, std::size_t k, std::span<const RowSet* const> allow) const {
   const std::size_t batch = batch_size(queries, width(), allow.size());
   std::vector<std::vector<Neighbour>> found(batch);
   for (std::size_t b = 0; b < batch; ++b) {
-    found[b] =
-        search(queries.subspan(b * width(), width()), k, allow.empty() ? RowFilter() : allow[b]);
+    found[b] = search(queries.subspan(b * width(), width()), k, allow.empty() ? nullptr : allow[b]);
   }
   return found;
 }
+
+namespace {
+
+std::unique_ptr<VectorIndex> build(std::span<const std::uint32_t> rows, const BuildSource& source,
+                                   const IndexOptions& options, int threads) {
+  const ThreadWidth wide(threads);
+  const bool exact = rows.size() <= options.exact_items_max;
+  auto index = exact ? build_exact(source) : build_lists(Code::kSq8, source, options);
+  if (!index) return nullptr;
+  std::vector<std::uint32_t> kept(rows.begin(), rows.end());
+  return exact ? make_exact(std::move(index), std::move(kept))
+               : make_approximate(std::move(index), std::move(kept), options);
+}
+
+}  // namespace
 
 std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
                                          std::span<const float> vectors, std::size_t width,
@@ -44,13 +58,20 @@ std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
                                 " channels need another number of values than " +
                                 std::to_string(vectors.size()));
   }
-  const ThreadWidth wide(threads);
-  std::vector<std::uint32_t> kept(rows.begin(), rows.end());
-  if (rows.size() <= options.exact_items_max) {
-    return make_exact(build_exact(vectors, width), std::move(kept));
-  }
-  return make_approximate(build_lists(Code::kSq8, vectors, width, options), std::move(kept),
-                          options);
+  return build(rows, source_of(vectors, width), options, threads);
+}
+
+std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
+                                         const VectorsOf& vectors, std::size_t width,
+                                         const IndexOptions& options, int threads,
+                                         const std::function<bool()>& go_on) {
+  std::vector<std::uint32_t> some;
+  const auto copy = [&](std::span<const std::uint32_t> numbers, std::span<float> out) {
+    some.clear();
+    for (const std::uint32_t number : numbers) some.push_back(rows[number]);
+    vectors(some, out);
+  };
+  return build(rows, {rows.size(), width, copy, go_on}, options, threads);
 }
 
 std::unique_ptr<VectorIndex> load_index(const std::filesystem::path& file,

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "index/row_set.h"
+
 namespace fovea::index {
 
 struct Neighbour {
@@ -18,27 +20,26 @@ struct Neighbour {
   float score = 0;  ///< Inner product with the query.
 };
 
-/// True for a row that may be returned. Called from the searching thread, possibly once per stored
-/// vector; must not throw.
-using RowFilter = std::function<bool(std::uint32_t row)>;
-
 /// Immutable once built; search is thread-safe. On the CPU it uses the calling thread only; on a
 /// GPU searches wait for each other.
 class VectorIndex {
  public:
   virtual ~VectorIndex() = default;
-  /// At most k rows, best first. `query` has width() finite floats, std::invalid_argument
-  /// otherwise. An empty `allow` allows every row.
+  /// At most k rows that are in `allow`, best first; null allows every row. `query` has width()
+  /// finite floats, std::invalid_argument otherwise. An approximate kind reads wider the fewer rows
+  /// of what is near are allowed, so that a filter costs time and not recall.
   virtual std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
-                                        const RowFilter& allow) const = 0;
-  /// The same for B queries at once, [B, width()]; `allow` is empty or holds one filter per query.
-  /// Returns B lists. One after the other unless the kind does better.
-  virtual std::vector<std::vector<Neighbour>> search_batch(std::span<const float> queries,
-                                                           std::size_t k,
-                                                           std::span<const RowFilter> allow) const;
+                                        const RowSet* allow) const = 0;
+  /// The same for B queries at once, [B, width()]; `allow` is empty or has a pointer for each
+  /// query. Returns B lists. One after the other unless the kind does better.
+  virtual std::vector<std::vector<Neighbour>> search_batch(
+      std::span<const float> queries, std::size_t k, std::span<const RowSet* const> allow) const;
   virtual std::size_t size() const = 0;
   virtual std::span<const std::uint32_t> rows() const = 0;  ///< Those stored, in no order.
   virtual std::size_t width() const = 0;
+  /// Vectors that a search without a filter compares, about: what a few rows are worth comparing
+  /// one by one instead.
+  virtual std::size_t compared() const = 0;
   virtual std::string kind() const = 0;  ///< "exact", "ivf-sq8" or a kind of index/gpu_index.h.
   /// Throws std::runtime_error naming the file.
   virtual void save(const std::filesystem::path& file) const = 0;
@@ -57,6 +58,19 @@ struct IndexOptions {
 std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
                                          std::span<const float> vectors, std::size_t width,
                                          const IndexOptions& options = {}, int threads = 1);
+
+/// Copies vectors of some rows into [rows.size(), width].
+using VectorsOf =
+    std::function<void(std::span<const std::uint32_t> rows, std::span<float> vectors)>;
+
+/// The same index from vectors that lie elsewhere. They are asked for a block at a time, and once
+/// for a sample of at most 65,536 to train lists on, so that never all of them are copied: memory
+/// is that of the index and of this sample. `go_on` is asked between the blocks; null where it said
+/// false.
+std::unique_ptr<VectorIndex> build_index(std::span<const std::uint32_t> rows,
+                                         const VectorsOf& vectors, std::size_t width,
+                                         const IndexOptions& options, int threads,
+                                         const std::function<bool()>& go_on);
 
 /// Reads what save() wrote. Throws std::runtime_error naming the file and what is wrong with it.
 /// Notices damage, not forgery: a file from elsewhere is to be compared with a known hash first.

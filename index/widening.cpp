@@ -7,14 +7,13 @@ namespace {
 
 // What of one fetched list may be returned, at most k.
 std::vector<Neighbour> accepted(const Unfiltered& index, std::span<const std::int64_t> ids,
-                                std::span<const float> scores, std::size_t k,
-                                const RowFilter& allow) {
+                                std::span<const float> scores, std::size_t k, const RowSet* allow) {
   std::vector<Neighbour> found;
   found.reserve(k);
   for (std::size_t i = 0; i < ids.size() && found.size() < k; ++i) {
     if (ids[i] < 0) continue;
     const std::uint32_t row = index.rows[static_cast<std::size_t>(ids[i])];
-    if (!allow || allow(row)) found.push_back({row, scores[i]});
+    if (allow == nullptr || allow->contains(row)) found.push_back({row, scores[i]});
   }
   return found;
 }
@@ -42,18 +41,19 @@ Ask ask_main(std::size_t k, std::size_t removed, std::size_t size, bool complete
 std::vector<std::vector<Neighbour>> search_widening(const Unfiltered& index,
                                                     const VectorIndex& exact,
                                                     std::span<const float> queries, std::size_t k,
-                                                    std::span<const RowFilter> allow) {
+                                                    std::span<const RowSet* const> allow) {
   const std::size_t batch = batch_size(queries, index.width, allow.size());
   const std::size_t most = std::min(index.neighbours_max, index.rows.size());
   k = std::min(k, index.rows.size());
   std::vector<std::vector<Neighbour>> found(batch);
   if (k == 0) return found;
   const auto query = [&](std::size_t b) { return queries.subspan(b * index.width, index.width); };
-  const auto filter = [&](std::size_t b) { return allow.empty() ? RowFilter() : allow[b]; };
+  const auto filter = [&](std::size_t b) { return allow.empty() ? nullptr : allow[b]; };
 
   std::vector<std::size_t> open(batch);  // queries without their k neighbours yet
   for (std::size_t b = 0; b < batch; ++b) open[b] = b;
-  const bool filtered = std::ranges::any_of(allow, [](const RowFilter& f) { return bool(f); });
+  const bool filtered =
+      std::ranges::any_of(allow, [](const RowSet* set) { return set != nullptr; });
   std::size_t asked = filtered ? widened(k, 0, most) : k;
   while (!open.empty() && k <= most) {
     std::vector<std::size_t> still_open;

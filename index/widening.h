@@ -53,6 +53,6 @@ Ask ask_main(std::size_t k, std::size_t removed, std::size_t size, bool complete
 std::vector<std::vector<Neighbour>> search_widening(const Unfiltered& index,
                                                     const VectorIndex& exact,
                                                     std::span<const float> queries, std::size_t k,
-                                                    std::span<const RowFilter> allow);
+                                                    std::span<const RowSet* const> allow);
 
 }  // namespace fovea::index

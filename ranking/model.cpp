@@ -43,6 +43,7 @@ std::size_t Model::width() const { return encoder_->shape.width; }
 std::size_t Model::text_width() const { return ranker_->shape.text_width; }
 std::size_t Model::behaviours_max() const { return encoder_->shape.behaviours_max; }
 std::size_t Model::items() const { return encoder_->shape.items; }
+std::size_t Model::actions() const { return encoder_->shape.actions; }
 std::size_t Model::centre_k() const { return ranker_->shape.centre_k; }
 
 ItemRelations Model::relations() const { return {transitions_, ease_}; }

@@ -68,6 +68,7 @@ class Model {
   std::size_t text_width() const;      ///< K
   std::size_t behaviours_max() const;  ///< L, newest kept
   std::size_t items() const;           ///< V at training
+  std::size_t actions() const;         ///< A; behaviours of actions beyond are read as of none
   /// Reference candidates behind the centre of the retrieval score: the mean over the top centre_k
   /// retrieved.
   std::size_t centre_k() const;

@@ -9,6 +9,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -222,13 +223,6 @@ struct Change {
 
 TEST_F(Contract, FieldsThatAreNotHonouredYetAreRefusedByName) {
   const std::vector<Change> changes = {
-      {"filter", [](auto& request) { request.__set_filter("genre = 'Comedy'"); }},
-      {"boosts", [](auto& request) { request.__set_boosts({Boost()}); }},
-      {"pins", [](auto& request) { request.__set_pins({Pin()}); }},
-      {"caps", [](auto& request) { request.__set_caps({Cap()}); }},
-      {"diversity", [](auto& request) { request.__set_diversity(0.5); }},
-      {"diversity", [](auto& request) { request.__set_diversity(std::nan("")); }},
-      {"page_token", [](auto& request) { request.__set_page_token("2"); }},
       {"variants", [](auto& request) { request.__set_variants({{"colour", "b"}}); }},
       {"deadline_ms", [](auto& request) { request.__set_deadline_ms(100); }},
   };
@@ -243,6 +237,101 @@ TEST_F(Contract, FieldsThatAreNotHonouredYetAreRefusedByName) {
         refusal([&] { (*client)->rankMany(responses, {for_user("user-1"), request}); });
     EXPECT_EQ(in_many.field, std::string("requests[1].") + change.field);
   }
+}
+
+Boost boost(const std::string& filter, double add) {
+  Boost result;
+  result.filter = filter;
+  result.add = add;
+  return result;
+}
+Pin pin(const std::string& item, std::int32_t position) {
+  Pin result;
+  result.item_id = item;
+  result.position = position;
+  return result;
+}
+Cap cap(const std::string& attribute, std::int32_t at_most) {
+  Cap result;
+  result.attribute = attribute;
+  result.at_most = at_most;
+  return result;
+}
+
+TEST_F(Contract, RulesThatCannotBeFollowedAreRefusedByNameWithWhatIsExpected) {
+  struct Refused {
+    const char* field;
+    const char* expected;
+    std::function<void(RankRequest&)> set;
+  };
+  const std::vector<Refused> cases = {
+      {"filter", "a value is expected", [](auto& r) { r.__set_filter("genre = "); }},
+      {"boosts[1].filter", "is expected",
+       [](auto& r) { r.__set_boosts({boost("has(genre)", 1), boost("genre", 1)}); }},
+      {"boosts[0].add", "a number from",
+       [](auto& r) { r.__set_boosts({boost("has(genre)", std::nan(""))}); }},
+      {"pins[0].item_id", "missing or empty", [](auto& r) { r.__set_pins({pin("", 0)}); }},
+      {"pins[0].position", "0 to 9999", [](auto& r) { r.__set_pins({pin("soup-1", -1)}); }},
+      {"pins[1].position", "pins[0] is already",
+       [](auto& r) { r.__set_pins({pin("soup-1", 2), pin("soup-2", 2)}); }},
+      {"pins[1].item_id", "pins[0] pins already",
+       [](auto& r) { r.__set_pins({pin("soup-1", 2), pin("soup-1", 3)}); }},
+      {"caps[0].attribute", "missing or empty", [](auto& r) { r.__set_caps({cap("", 2)}); }},
+      {"caps[0].at_most", "1 or more", [](auto& r) { r.__set_caps({cap("genre", 0)}); }},
+      {"diversity", "0 to 1", [](auto& r) { r.__set_diversity(1.5); }},
+      {"diversity", "0 to 1", [](auto& r) { r.__set_diversity(std::nan("")); }},
+      {"page_token", "next_page_token", [](auto& r) { r.__set_page_token("2"); }},
+  };
+  for (const auto& refused : cases) {
+    auto request = for_user("user-0");
+    refused.set(request);
+    const auto one = refusal([&] { rank(request); });
+    EXPECT_EQ(one.field, refused.field);
+    EXPECT_THAT(one.message, HasSubstr(refused.expected));
+    std::vector<RankResponse> responses;
+    const auto in_many =
+        refusal([&] { (*client)->rankMany(responses, {for_user("user-1"), request}); });
+    EXPECT_EQ(in_many.field, std::string("requests[1].") + refused.field);
+  }
+}
+
+TEST_F(Contract, RulesGoInAndPagesComeBackOverTheWire) {
+  Item fresh;
+  fresh.item_id = "fresh";
+  fresh.__set_text("violin orchestra");
+  Value genre;
+  genre.__set_text("jazz");
+  fresh.__set_attributes({{"genre", genre}});
+  (*client)->putItems({fresh});
+
+  auto request = for_user("user-0");
+  request.__set_filter("genre = 'jazz'");
+  auto response = rank(request);
+  ASSERT_EQ(response.items.size(), 1U);
+  EXPECT_EQ(response.items[0].item_id, "fresh");
+  EXPECT_FALSE(response.__isset.next_page_token);
+
+  request = for_user("user-0");
+  request.__set_limit(5);
+  request.__set_pins({pin("soup-3", 1)});
+  request.__set_boosts({boost("genre = 'jazz'", 1000)});
+  response = rank(request);
+  ASSERT_EQ(response.items.size(), 5U);
+  EXPECT_EQ(response.items[0].item_id, "fresh");
+  EXPECT_EQ(response.items[1].item_id, "soup-3");
+  EXPECT_EQ(response.items[1].source, "pin");
+  std::set<std::string> shown;
+  for (int page = 0; page < 3; ++page) {
+    for (const auto& item : response.items) EXPECT_TRUE(shown.insert(item.item_id).second);
+    ASSERT_TRUE(response.__isset.next_page_token);
+    request.__set_page_token(response.next_page_token);
+    response = rank(request);
+    EXPECT_EQ(response.items.size(), 5U);
+  }
+
+  request = for_user("user-0");
+  request.__set_candidates({"soup-1", "nowhere", "soup-2", "gone"});
+  EXPECT_THAT(rank(request).unknown_candidates, testing::ElementsAre("nowhere", "gone"));
 }
 
 TEST_F(Contract, FieldsThatChangeNothingAreTaken) {

@@ -355,5 +355,103 @@ TEST_F(EngineTest, SwapsUnderLoadFailNoRequestAndLoseNoPut) {
   for (const auto& version : served) EXPECT_TRUE(published.contains(version)) << version;
 }
 
+EngineOptions with_rebuilds(Shop& shop) {
+  EngineOptions options = shop.options();
+  options.rebuild.changes_min = 3;
+  return options;
+}
+
+TEST_F(EngineTest, WhatCameAndWentIsTheSameAfterIndexesAreBuiltAnewAndAfterARestart) {
+  EXPECT_FALSE(engine_->rebuild()) << "there is no version";
+  publish();
+  engine_.reset();
+  engine_ = Engine::open(shop_.directory(), with_rebuilds(shop_));
+  EXPECT_FALSE(engine_->rebuild()) << "nothing has come or gone";
+  RankRequest request;
+  request.query = "music violin orchestra";
+  request.limit = 25;
+  const auto shown = [&](Engine& engine) {
+    std::vector<std::vector<std::string>> all = {ids(engine.rank(request))};
+    for (int user = 0; user < 8; ++user) {
+      all.push_back(ids(engine.rank(for_user("user-" + std::to_string(user)))));
+    }
+    return all;
+  };
+  for (int i = 0; i < 6; ++i) {
+    Item item = Shop::item(3, 2);
+    item.item_id = "music-new-" + std::to_string(i);
+    engine_->put_items(std::vector{item});
+  }
+  Item changed = Shop::item(0, 0);
+  changed.text = *Shop::item(3, 0).text;
+  engine_->put_items(std::vector{changed});
+  engine_->remove_items(std::vector<std::string>{"music-1", "music-new-5"});
+  const auto before = shown(*engine_);
+  EXPECT_THAT(before[0], Contains("music-new-4"));
+  EXPECT_THAT(before[0], Contains("dragons-0")) << "its text is about music now";
+  EXPECT_THAT(before[0],
+              testing::Not(testing::AnyOf(Contains("music-1"), Contains("music-new-5"))));
+
+  ASSERT_TRUE(engine_->rebuild());
+  EXPECT_FALSE(engine_->rebuild());
+  const auto snapshot = engine_->snapshot();
+  for (const auto* index : {snapshot.model->item_index(), &snapshot.model->text_index()}) {
+    const auto state = index->current()->state();
+    EXPECT_EQ(state->fresh.size() + state->out_of_main, 0U);
+    EXPECT_EQ(index->size(), Shop::kKinds * Shop::kItemsPerKind + 4);
+  }
+  EXPECT_EQ(shown(*engine_), before);
+
+  engine_->remove_items(std::vector<std::string>{"music-new-0"});
+  EXPECT_THAT(shown(*engine_)[0], testing::Not(Contains("music-new-0")));
+  const auto last = shown(*engine_);
+  engine_.reset();
+  EXPECT_EQ(shown(*shop_.open()), last);
+}
+
+TEST_F(EngineTest, IndexesBuiltAnewUnderLoadFailNoRequestAndLoseNoPut) {
+  publish();
+  engine_.reset();
+  auto options = with_rebuilds(shop_);
+  options.reload_interval = std::chrono::milliseconds(1);
+  engine_ = Engine::open(shop_.directory(), options);
+  std::atomic<bool> stop = false;
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 2; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; !stop; ++i) {
+        auto request = for_user("user-" + std::to_string((2 * i + t) % 24));
+        if (i % 3 == 0) request.query = "winged concert";
+        EXPECT_EQ(engine_->rank(request).items.size(), 20U);
+      }
+    });
+  }
+  // Followed until the indexes have been swapped many times.
+  int swaps = 0;
+  std::shared_ptr<const index::LiveIndex> seen;
+  for (int i = 0; swaps < 20; ++i) {
+    const auto now = engine_->snapshot().model->text_index().current();
+    if (now != seen) ++swaps;
+    seen = now;
+    Item item = Shop::item(static_cast<std::size_t>(i) % 4, 0);
+    item.item_id = "new-" + std::to_string(i % 30);
+    engine_->put_items(std::vector{item});
+    RankRequest request;
+    request.query = *item.text;
+    request.limit = 1000;
+    const auto response = engine_->rank(request);
+    const auto found = std::ranges::find(response.items, item.item_id, &RankedItem::item_id);
+    ASSERT_NE(found, response.items.end());
+    EXPECT_EQ(found->source, "vectors") << "put, and not in the text index";
+    if (i % 2 == 0) {
+      engine_->remove_items(std::vector{item.item_id});
+      const auto after = engine_->rank(request);
+      EXPECT_THAT(ids(after), testing::Not(Contains(item.item_id)));
+    }
+  }
+  stop = true;
+  for (auto& thread : threads) thread.join();
+}
+
 }  // namespace
 }  // namespace fovea::engine

@@ -9,6 +9,8 @@
 #include <thread>
 
 #include "engine/engine.h"
+#include "engine/gpu.h"
+#include "engine/pipeline.h"
 #include "tests/device_memory.h"
 #include "tests/shop.h"
 
@@ -169,6 +171,91 @@ TEST_F(GpuEngineTest, AVersionIsSwappedForAnotherAndGivesItsMemoryBack) {
     EXPECT_FALSE(response.degraded);
     EXPECT_EQ(engine->status().device, before);
   }
+}
+
+TEST_F(GpuEngineTest, AnIndexThatIsBuiltAnewTakesTheVersionOffTheGpuAndOnAgain) {
+  EngineOptions options = shop_.options();
+  options.device = DeviceChoice::kGpu;
+  options.rebuild.changes_min = 3;
+  const auto engine = Engine::open(shop_.directory(), options);
+  const auto put = [&](int i) {
+    Item item = Shop::item(2, 0);
+    item.item_id = "fresh-" + std::to_string(i);
+    engine->put_items(std::vector{item});
+  };
+  for (int i = 0; i < 5; ++i) put(i);
+  engine->remove_items(std::vector{Shop::id(2, 3)});
+
+  // The two steps of a rebuild one by one, to look and to change things in between.
+  const auto live = std::const_pointer_cast<LiveModel>(engine->snapshot().model);
+  ASSERT_TRUE(live->rebuild_due());
+  ASSERT_TRUE(live->rebuild(1, {}));
+  put(5);
+  engine->remove_items(std::vector{std::string("fresh-0")});
+  const auto between = engine->rank(for_user(2, kAll + 5));
+  EXPECT_TRUE(between.degraded);
+  EXPECT_THAT(*between.degraded_reason, HasSubstr("built anew"));
+  EXPECT_THAT(engine->status().device, HasSubstr("built anew"));
+  EXPECT_THAT(ids(between), Contains("fresh-5"));
+  EXPECT_THAT(ids(between), Not(Contains("fresh-0")));
+  EXPECT_THAT(ids(between), Not(Contains(Shop::id(2, 3))));
+
+  ASSERT_TRUE(engine->rebuild());
+  EXPECT_FALSE(engine->rebuild());
+  EXPECT_THAT(engine->status().device, Not(HasSubstr("cpu")));
+  put(6);
+  const auto cpu = on_cpu();
+  for (std::size_t user = 0; user < Shop::kUsers; ++user) {
+    expect_alike(engine->rank(for_user(user, kAll + 5)), cpu->rank(for_user(user, kAll + 5)));
+  }
+  EXPECT_THAT(ids(engine->rank(for_user(2, kAll + 5))), Contains("fresh-6"));
+}
+
+TEST_F(GpuEngineTest, PutsBesideAMoveToTheGpuAreRankedThere) {
+  EngineOptions options = shop_.options();
+  options.device = DeviceChoice::kGpu;
+  options.rebuild.changes_min = 3;
+  const auto engine = Engine::open(shop_.directory(), options);
+  const auto live = std::const_pointer_cast<LiveModel>(engine->snapshot().model);
+  live->leave_gpu("to be moved by hand");
+  Gpu gpu({});
+  const auto loaded = gpu.load(live->gpu_source(), 1);
+  Item fresh = Shop::item(2, 0);
+  fresh.item_id = "fresh";
+  engine->put_items(std::vector{fresh});
+  ASSERT_TRUE(live->move_to_gpu(loaded));
+  const auto response = engine->rank(for_user(2, kAll + 1));
+  EXPECT_THAT(ids(response), Contains("fresh"));
+  expect_alike(response, on_cpu()->rank(for_user(2, kAll + 1)));
+
+  // Loaded over an index that serves no more.
+  const auto stale = gpu.load(live->gpu_source(), 1);
+  for (int i = 0; i < 6; ++i) {
+    Item item = Shop::item(2, 0);
+    item.item_id = "many-" + std::to_string(i);
+    engine->put_items(std::vector{item});
+  }
+  ASSERT_TRUE(live->rebuild(1, {}));
+  EXPECT_FALSE(live->move_to_gpu(stale));
+  EXPECT_EQ(live->on_gpu(), nullptr);
+}
+
+TEST_F(GpuEngineTest, AnItemWithoutRoomOnTheGpuMakesTheVersionMoveToMore) {
+  const auto engine = open();
+  const auto version = std::make_shared<LiveModel>(shop_.learned_version(engine->db()));
+  engine->snapshot(version);
+  ASSERT_NE(version->on_gpu(), nullptr);
+  const Item item = Shop::item(2, 0);
+  const std::vector<FreshItem> beyond = {{120'000, &item}};
+  version->put(beyond);
+  EXPECT_EQ(version->on_gpu(), nullptr);
+  EXPECT_THAT(version->off_gpu(), HasSubstr("outgrown"));
+  EXPECT_TRUE(version->awaits_gpu());
+  engine->snapshot(version);
+  EXPECT_NE(version->on_gpu(), nullptr);
+  EXPECT_FALSE(version->awaits_gpu());
+  version->put(beyond);
+  EXPECT_NE(version->on_gpu(), nullptr);
 }
 
 TEST_F(GpuEngineTest, ALostDeviceCostsTheDeviceOnly) {

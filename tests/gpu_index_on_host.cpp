@@ -19,12 +19,13 @@ class Exact final : public VectorIndex {
  public:
   explicit Exact(std::unique_ptr<VectorIndex> index) : index_(std::move(index)) {}
   std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
-                                const RowFilter& allow) const override {
+                                const RowSet* allow) const override {
     return index_->search(query, k, allow);
   }
   std::size_t size() const override { return index_->size(); }
   std::span<const std::uint32_t> rows() const override { return index_->rows(); }
   std::size_t width() const override { return index_->width(); }
+  std::size_t compared() const override { return index_->compared(); }
   std::string kind() const override { return "gpu-exact"; }
   void save(const std::filesystem::path& file) const override { index_->save(file); }
 
@@ -51,8 +52,7 @@ std::unique_ptr<VectorIndex> build_gpu_index(std::shared_ptr<GpuDevice>,
       build_index(rows, vectors, width, {.exact_items_max = rows.size()}, threads));
 }
 
-DeviceSearch::DeviceSearch(const LiveIndex& live, const VectorIndex& main)
-    : impl_(new Impl{live}) {
+DeviceSearch::DeviceSearch(const LiveIndex& live, const VectorIndex& main) : impl_(new Impl{live}) {
   if (main.kind() != "gpu-exact") throw std::invalid_argument(main.kind() + " is not on a GPU");
 }
 DeviceSearch::~DeviceSearch() = default;

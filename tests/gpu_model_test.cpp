@@ -74,10 +74,11 @@ class GpuModelTest : public testing::Test {
     vectors_.emplace(made_.texts, kTextWidth, made_.vectors, kWidth);
     std::vector<std::uint32_t> rows(kItems);
     std::iota(rows.begin(), rows.end(), 0U);
-    index_.emplace(index::build_index(rows, made_.vectors, kWidth), kWidth);
+    index_ =
+        std::make_shared<index::LiveIndex>(index::build_index(rows, made_.vectors, kWidth), kWidth);
   }
 
-  GpuSource source() const { return {*model_, *vectors_, *index_, made_.log_popularity}; }
+  GpuSource source() const { return {*model_, *vectors_, index_, made_.log_popularity}; }
 
   GpuQuestion question(std::size_t length, std::size_t earlier, std::size_t nearest,
                        std::size_t others) {
@@ -125,8 +126,8 @@ class GpuModelTest : public testing::Test {
   void expect_as_on_cpu(const GpuQuestion& question, const GpuAnswer& answer,
                         const ranking::Transitions* since) const {
     const auto read = vectors_->gather(rows_of(question.behaviours));
-    const auto state = model_->user_state(ranking::Context{},
-                                          {question.behaviours, read.items, read.texts});
+    const auto state =
+        model_->user_state(ranking::Context{}, {question.behaviours, read.items, read.texts});
     ASSERT_EQ(answer.state.size(), state.size());
     for (std::size_t d = 0; d < state.size(); ++d) {
       ASSERT_NEAR(answer.state[d], state[d], 1e-3 * (1 + std::abs(state[d])));
@@ -141,8 +142,7 @@ class GpuModelTest : public testing::Test {
     for (const auto& one : reference) centre += one.score / static_cast<double>(reference.size());
     auto rows = rows_of(answer.nearest);
     rows.insert(rows.end(), question.others.begin(), question.others.end());
-    const auto expected =
-        scores_on_cpu(question, state, rows, static_cast<float>(centre), since);
+    const auto expected = scores_on_cpu(question, state, rows, static_cast<float>(centre), since);
     auto scores = answer.nearest_scores;
     scores.insert(scores.end(), answer.other_scores.begin(), answer.other_scores.end());
     ASSERT_EQ(scores.size(), expected.size());
@@ -174,7 +174,7 @@ class GpuModelTest : public testing::Test {
   ranking::ScorerCase made_;
   std::optional<ranking::Model> model_;
   std::optional<ItemVectors> vectors_;
-  std::optional<index::LiveIndex> index_;
+  std::shared_ptr<index::LiveIndex> index_;
 };
 
 TEST_F(GpuModelTest, RanksUsersOfEveryLengthTogetherAsTheCpuDoesEach) {

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
+#include <numeric>
 #include <random>
 #include <thread>
 
@@ -55,6 +57,51 @@ TEST(ItemVectorsTest, AgreesWithAMapThroughRandomPuts) {
     EXPECT_EQ(gathered.texts[row], value);
     EXPECT_EQ(gathered.items[2 * row], value);
     EXPECT_EQ(gathered.items[2 * row + 1], row < 20 && value == 1 ? 1 : -value);
+  }
+}
+
+TEST(ItemVectorsTest, FindsTheNearestOfSomeRowsWhereverTheyLie) {
+  constexpr std::size_t kRows = 300;
+  std::mt19937 random(2);
+  const auto values = [&](std::size_t n) {
+    std::normal_distribution<float> normal;
+    std::vector<float> result(n);
+    for (float& x : result) x = normal(random);
+    return result;
+  };
+  ItemVectors vectors(values(kRows * 3), 3, values(kRows * 5), 5);
+  std::vector<std::uint32_t> put;
+  for (std::uint32_t row = 0; row < 2 * kRows; row += 7) put.push_back(row);
+  vectors.put(put, values(put.size() * 3), values(put.size() * 5));
+  EXPECT_EQ(vectors.rows_end(), put.back() + 1);
+  for (const auto part : {ItemVectors::Part::kText, ItemVectors::Part::kItem}) {
+    const std::size_t width = vectors.width(part);
+    for (const std::size_t every : {1U, 3U, 50U, 1'000U}) {
+      index::RowSet allow(3 * kRows);
+      std::vector<std::uint32_t> rows;
+      for (std::uint32_t row = 1; row < allow.rows(); row += every) {
+        allow.insert(row);
+        if (row < kRows || std::ranges::binary_search(put, row)) rows.push_back(row);
+      }
+      const auto query = values(width);
+      std::vector<float> gathered(rows.size() * width);
+      vectors.gather(part, rows, gathered);
+      std::vector<std::pair<float, std::uint32_t>> expected;
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        const auto* vector = gathered.data() + i * width;
+        expected.emplace_back(-std::inner_product(query.begin(), query.end(), vector, 0.0F),
+                              rows[i]);
+      }
+      std::ranges::sort(expected);
+      for (const std::size_t k : {0U, 1U, 20U, 5'000U}) {
+        const auto found = vectors.nearest(part, allow, query, k);
+        ASSERT_EQ(found.size(), std::min<std::size_t>(k, expected.size()));
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          EXPECT_EQ(found[i].row, expected[i].second);
+          EXPECT_NEAR(found[i].score, -expected[i].first, 1e-5);
+        }
+      }
+    }
   }
 }
 

@@ -26,7 +26,7 @@ TEST(ProductQuantizedCodes, AreTheLongestThatTheDeviceReads) {
   EXPECT_EQ(pq_bytes(37), std::nullopt);
   const ThreadWidth one(1);
   const auto data = testing_data::clustered(300, 37, 5, 1);
-  EXPECT_THROW(build_lists(Code::kPq, data.values, 37, {}), std::invalid_argument);
+  EXPECT_THROW(build_lists(Code::kPq, source_of(data.values, 37), {}), std::invalid_argument);
 }
 
 class ListsOf : public testing::TestWithParam<std::tuple<Code, std::size_t>> {};
@@ -41,7 +41,7 @@ TEST_P(ListsOf, FindNearlyWhatExactSearchFindsWhateverAFilterLeaves) {
   const auto stored = std::span(data.values).first(items * width);
   const auto queries = std::span(data.values).subspan(items * width);
   const auto rows = std::span(data.rows).first(items);
-  const auto lists = build_lists(code, stored, width, {});
+  const auto lists = build_lists(code, source_of(stored, width), {});
   const auto exact = build_index(rows, stored, width, {.exact_items_max = items});
   const Unfiltered unfiltered{
       .fetch =
@@ -60,9 +60,11 @@ TEST_P(ListsOf, FindNearlyWhatExactSearchFindsWhateverAFilterLeaves) {
       .queries_max = kGpuQueriesMax,
   };
   for (const std::uint32_t every : {1U, 2U, 10U, 100U}) {
-    const std::vector<RowFilter> filters(
-        batch, [every](std::uint32_t row) { return row / 3 % every == 0; });
-    const auto allow = every == 1 ? std::span<const RowFilter>() : std::span(filters);
+    RowSet some(3 * (items + batch) + 1);
+    for (std::uint32_t row = 0; row < some.rows(); ++row) {
+      if (row / 3 % every == 0) some.insert(row);
+    }
+    const std::vector<const RowSet*> allow(every == 1 ? 0 : batch, &some);
     const auto found = search_widening(unfiltered, *exact, queries, k, allow);
     const auto expected = exact->search_batch(queries, k, allow);
     double recall = 0;

@@ -484,6 +484,49 @@ TEST_F(PipelineTest, RetrievalAndTransitionsBringCandidates) {
   }
 }
 
+TEST_F(PipelineTest, ANegativeActionPushesAwayWhatIsLikeIt) {
+  for (const std::string action : {"block", "mute"}) {
+    SCOPED_TRACE(action);
+    action == "block" ? serve_texts() : serve_learned();
+    engine_->declare_action(action, -2);  // the version does not know it
+    auto request = for_user("user-0", 1000);
+    request.explain = true;
+    const auto before = scores(engine_->rank(request));
+    auto event = shop_.event("", "soup-1");
+    event.action = action;
+    request.session = {event};
+    double soup = 0;
+    double others = 0;
+    for (const auto& item : engine_->rank(request).items) {
+      const double moved = item.score - before.at(item.item_id);
+      EXPECT_NEAR(moved, item.explanation->parts.at("disliked"), 1e-5);
+      EXPECT_LE(moved, 0);
+      (Shop::kind_of(item.item_id) == "soup" ? soup : others) += moved;
+      for (const auto& attention : item.explanation->attention) {
+        EXPECT_NE(attention.action, action) << "it is not interest";
+      }
+    }
+    // The learned vectors of this shop are random.
+    if (action == "block") {
+      EXPECT_LT(soup / 19, others / 50 - 0.1);
+    }
+  }
+}
+
+TEST_F(PipelineTest, ConfiguredActionsLeaveAnItemUnseen) {
+  engine_.reset();
+  EngineOptions options = shop_.options();
+  options.not_seen = {"impression"};
+  engine_ = Engine::open(shop_.directory(), options);
+  engine_->declare_action("impression", 0);
+  auto event = shop_.event("visitor", "soup-1");
+  event.action = "impression";
+  engine_->record(std::vector{event, shop_.event("visitor", "soup-2")});
+  const auto shown = ids(engine_->rank(for_user("visitor", 1000)));
+  EXPECT_THAT(shown, Contains("soup-1"));
+  EXPECT_THAT(shown, Not(Contains("soup-2")));
+}
+
 // The version knows fewer actions than the store, also in what only EASE reads.
 TEST_F(PipelineTest, ActionsDeclaredAfterTrainingCountAsNoParticularOne) {
   serve_learned();

@@ -52,12 +52,12 @@ class WithoutFilters : public VectorIndex {
         lost_(lost) {}
 
   std::vector<Neighbour> search(std::span<const float> query, std::size_t k,
-                                const RowFilter& allow) const override {
+                                const RowSet* allow) const override {
     return search_batch(query, k, {&allow, std::size_t{1}}).front();
   }
   std::vector<std::vector<Neighbour>> search_batch(
       std::span<const float> queries, std::size_t k,
-      std::span<const RowFilter> allow) const override {
+      std::span<const RowSet* const> allow) const override {
     const Unfiltered index{
         .fetch = [this](auto... arguments) { fetch(arguments...); },
         .width = kWidth,
@@ -71,6 +71,7 @@ class WithoutFilters : public VectorIndex {
   std::size_t size() const override { return rows_.size(); }
   std::span<const std::uint32_t> rows() const override { return rows_; }
   std::size_t width() const override { return kWidth; }
+  std::size_t compared() const override { return rows_.size() / 16; }
   std::string kind() const override { return "without filters"; }
   void save(const std::filesystem::path&) const override {}
 
@@ -126,11 +127,14 @@ TEST_P(WideningOf, AnswersAsExactSearchDoesForEveryFilter) {
                              neighbours_max, queries_max, lost);
   // Which of 1,000 rows a filter of each query lets through; the first has none.
   const std::array<std::uint32_t, 7> kPermille = {1000, 1000, 500, 100, 10, 1, 0};
-  std::vector<RowFilter> allow = {{}};
+  const auto rows_end = static_cast<std::uint32_t>(3 * items);
+  std::vector<RowSet> sets(kPermille.size(), RowSet(rows_end));
+  std::vector<const RowSet*> allow = {nullptr};
   for (std::size_t i = 1; i < kPermille.size(); ++i) {
-    allow.emplace_back([permille = kPermille[i], i](std::uint32_t row) {
-      return (row * 2654435761U + i) % 1000 < permille;
-    });
+    for (std::uint32_t row = 0; row < rows_end; ++row) {
+      if ((row * 2654435761U + i) % 1000 < kPermille[i]) sets[i].insert(row);
+    }
+    allow.push_back(&sets[i]);
   }
   const auto queries = random_values(kPermille.size() * kWidth, random);
   for (const std::size_t k :
@@ -163,7 +167,7 @@ TEST(Widening, AsksOnceForExactlyKWithoutFilters) {
 TEST(Widening, RefusesQueriesAndFiltersThatDoNotFit) {
   std::mt19937 random(1);
   const WithoutFilters index(some_rows(10), random_values(10 * kWidth, random), 2048, 65'535);
-  const std::vector<RowFilter> two(2);
+  const std::vector<const RowSet*> two(2);
   EXPECT_THROW(index.search_batch(random_values(kWidth + 1, random), 3, {}), std::invalid_argument);
   EXPECT_THROW(index.search_batch(random_values(kWidth, random), 3, two), std::invalid_argument);
   EXPECT_THAT(index.search_batch({}, 3, {}), IsEmpty());
@@ -216,8 +220,11 @@ TEST(Widening, ServesALiveIndexThroughRemovalsAndReplacements) {
       removed.insert(rows.begin(), rows.end());
     }
     const auto queries = random_values(4 * kWidth, random);
-    const RowFilter third = [](std::uint32_t row) { return row % 3 == 0 || row % 7 == 1; };
-    const std::vector<RowFilter> allow = {{}, third, {}, third};
+    RowSet third(3 * items);
+    for (std::uint32_t row = 0; row < third.rows(); ++row) {
+      if (row % 3 == 0 || row % 7 == 1) third.insert(row);
+    }
+    const std::vector<const RowSet*> allow = {nullptr, &third, nullptr, &third};
     const auto found = over.search_batch(queries, 50, allow);
     const auto unfiltered = over.search_batch(queries, 50);
     for (std::size_t b = 0; b < 4; ++b) {

@@ -128,20 +128,41 @@ class Refusals(unittest.TestCase):
         self.assertTrue(caught.exception.message)
 
     def test_fields_not_honoured_yet(self):
+        from fovea_api.ttypes import RankRequest
+
+        client = server.connect()
+        for field, value in {"deadline_ms": 50, "variants": {"experiment": "b"}}.items():
+            self.refused(field, lambda: client.rank(RankRequest(user_id="u1", **{field: value})))
+
+    def test_rules_that_cannot_be_followed(self):
         from fovea_api.ttypes import Boost, Cap, Pin, RankRequest
 
         client = server.connect()
-        for field, value in {
-            "filter": "kind = 'soup'",
-            "boosts": [Boost("kind = 'soup'", 1.0)],
-            "pins": [Pin("i1", 0)],
-            "caps": [Cap("kind", 2)],
-            "diversity": 0.3,
-            "deadline_ms": 50,
-            "page_token": "next",
-            "variants": {"experiment": "b"},
+        for field, rule in {
+            "filter": {"filter": "kind = "},
+            "boosts[0].filter": {"boosts": [Boost("kind", 1.0)]},
+            "pins[0].position": {"pins": [Pin("i1", -1)]},
+            "caps[0].at_most": {"caps": [Cap("kind", 0)]},
+            "diversity": {"diversity": 1.5},
+            "page_token": {"page_token": "next"},
         }.items():
-            self.refused(field, lambda: client.rank(RankRequest(user_id="u1", **{field: value})))
+            self.refused(field, lambda: client.rank(RankRequest(user_id="u1", **rule)))
+
+    def test_rules_are_followed(self):
+        from fovea_api.ttypes import Cap, Pin, RankRequest
+
+        client = server.connect()
+        request = RankRequest(user_id="u1", limit=5, filter="not has(nothing)", pins=[Pin("i3", 1)],
+                              caps=[Cap("kind", 3)], diversity=0.3)
+        shown = []
+        for _ in range(3):
+            response = client.rank(request)
+            shown += [item.item_id for item in response.items]
+            request.page_token = response.next_page_token
+        self.assertEqual(len(shown), 15)
+        self.assertEqual(len(set(shown)), 15)
+        self.assertEqual(shown[1], "i3")
+        self.assertEqual(client.rank(RankRequest(user_id="u1", filter="has(nothing)")).items, [])
 
     def test_mistakes(self):
         from fovea_api.ttypes import Event, Item, RankRequest
