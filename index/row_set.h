@@ -34,7 +34,8 @@ class RowSet {
   void for_each(const Visit& visit) const {
     for (std::size_t w = 0; w < words_.size(); ++w) {
       for (std::uint64_t word = words_[w]; word != 0; word &= word - 1) {
-        visit(static_cast<std::uint32_t>(64 * w + static_cast<std::size_t>(std::countr_zero(word))));
+        visit(
+            static_cast<std::uint32_t>(64 * w + static_cast<std::size_t>(std::countr_zero(word))));
       }
     }
   }

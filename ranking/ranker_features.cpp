@@ -23,7 +23,8 @@ constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets 
 class CandidatesByRow {
  public:
   explicit CandidatesByRow(std::span<const std::uint32_t> rows)
-      : shift_(64 - static_cast<unsigned>(std::bit_width(4 * std::max(rows.size(), std::size_t{1})))),
+      : shift_(64 -
+               static_cast<unsigned>(std::bit_width(4 * std::max(rows.size(), std::size_t{1})))),
         slots_(std::size_t{1} << (64 - shift_)) {
     for (std::size_t c = 0; c < rows.size(); ++c) {
       std::size_t slot = slot_of(rows[c]);
