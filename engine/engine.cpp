@@ -424,7 +424,7 @@ storage::Db& Engine::db() { return *state_->db; }
 
 Snapshot Engine::snapshot() { return state_->snapshot(); }
 
-Snapshot Engine::snapshot(std::shared_ptr<LiveModel> version) {
+Snapshot Engine::snapshot(const std::shared_ptr<LiveModel>& version) {
   state_->move_to_gpu(*version);
   return state_->snapshot(version);
 }

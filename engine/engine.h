@@ -89,7 +89,7 @@ class Engine {
   /// Keeps its version alive; must not outlive the engine.
   Snapshot snapshot();
   /// The same with another version than the one that serves, on the same device.
-  Snapshot snapshot(std::shared_ptr<LiveModel> version);
+  Snapshot snapshot(const std::shared_ptr<LiveModel>& version);
 
  private:
   struct State;

@@ -1,8 +1,8 @@
 #include "engine/page_token.h"
 
-#include <charconv>
 #include <optional>
 #include <span>
+#include <string>
 
 #include "engine/files.h"
 
@@ -21,9 +21,7 @@ constexpr std::string_view kCharacters =
 constexpr std::size_t kTextMax = (kHeaderBytes + 5 * kShownMax) * 4 / 3 + 4;
 
 std::uint64_t first_bytes(std::string_view sha256_hex, std::size_t bytes) {
-  std::uint64_t value = 0;
-  std::from_chars(sha256_hex.data(), sha256_hex.data() + 2 * bytes, value, 16);
-  return value;
+  return std::stoull(std::string(sha256_hex.substr(0, 2 * bytes)), nullptr, 16);
 }
 
 std::string hash_of(std::string_view bytes) {

@@ -10,7 +10,7 @@ GenerationalIndex::GenerationalIndex(std::unique_ptr<const VectorIndex> main, st
                                      RebuildOptions options)
     : vectors_of_(std::move(vectors_of)),
       nearest_of_(std::move(nearest_of)),
-      options_(std::move(options)),
+      options_(options),
       live_(std::make_shared<LiveIndex>(std::move(main), width, nearest_of_)) {}
 
 std::shared_ptr<LiveIndex> GenerationalIndex::live() const {
