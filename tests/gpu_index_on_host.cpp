@@ -44,6 +44,7 @@ class DeviceSearch::Impl {
 std::shared_ptr<GpuDevice> open_gpu(const GpuOptions&) { return std::make_shared<GpuDevice>(); }
 std::string failure(const GpuDevice&) { return ""; }
 
+// NOLINTNEXTLINE(performance-unnecessary-value-param): the one with a GPU keeps it.
 std::unique_ptr<VectorIndex> build_gpu_index(std::shared_ptr<GpuDevice>,
                                              std::span<const std::uint32_t> rows,
                                              std::span<const float> vectors, std::size_t width,

@@ -193,7 +193,7 @@ class RequestProperty : public testing::TestWithParam<Serving> {
     if (chance(5)) {
       request.candidates.emplace();
       for (std::size_t c = below(40); c > 0; --c) request.candidates->push_back(any_item());
-      if (chance(2)) request.candidates->push_back("unheard-of");
+      if (chance(2)) request.candidates->emplace_back("unheard-of");
     }
     if (!request.user_id && request.session.empty() && !request.query &&
         request.seed_items.empty() && !request.candidates) {
