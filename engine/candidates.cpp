@@ -2,12 +2,12 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
-#include <map>
 #include <utility>
 
 #include "engine/behaviours.h"
 #include "engine/gpu.h"
 #include "engine/pipeline.h"
+#include "engine/policy.h"
 
 namespace fovea::engine {
 namespace {
@@ -110,41 +110,40 @@ std::vector<std::uint32_t> following(const Snapshot& snapshot, const Question& q
 class Places {
  public:
   Places(const Snapshot& snapshot, std::span<const Cap> caps)
-      : attributes_(*snapshot.attributes), caps_(caps), counts_(caps.size()) {}
+      : attributes_(*snapshot.attributes), caps_(caps), counts_(at_most(caps)) {}
 
   std::size_t taken() const { return taken_; }
   /// False, and nothing changes, where a cap is full.
   bool take(std::uint32_t row) {
     const auto keys = keys_of(row);
-    for (std::size_t c = 0; c < caps_.size(); ++c) {
-      for (const AttributeKey& key : keys[c]) {
-        const auto count = counts_[c].find(key);
-        if (count != counts_[c].end() && count->second >= caps_[c].at_most) return false;
-      }
-    }
-    add(keys);
+    const auto of_cap = [&](std::size_t c) { return std::span(keys[c]); };
+    if (counts_.full(of_cap)) return false;
+    counts_.add(of_cap);
     ++taken_;
     return true;
   }
   /// Counts in the caps and takes no place: on which page a pin stands is not known here.
-  void pin(std::uint32_t row) { add(keys_of(row)); }
+  void pin(std::uint32_t row) {
+    const auto keys = keys_of(row);
+    counts_.add([&](std::size_t c) { return std::span(keys[c]); });
+  }
 
  private:
-  using Keys = std::vector<std::vector<AttributeKey>>;  // by cap
-  Keys keys_of(std::uint32_t row) const {
-    Keys keys;
+  static std::vector<std::size_t> at_most(std::span<const Cap> caps) {
+    std::vector<std::size_t> result;
+    for (const Cap& cap : caps) result.push_back(static_cast<std::size_t>(cap.at_most));
+    return result;
+  }
+  /// By cap.
+  std::vector<std::vector<AttributeKey>> keys_of(std::uint32_t row) const {
+    std::vector<std::vector<AttributeKey>> keys;
     for (const Cap& cap : caps_) keys.push_back(attributes_.values(row, cap.attribute));
     return keys;
-  }
-  void add(const Keys& keys) {
-    for (std::size_t c = 0; c < caps_.size(); ++c) {
-      for (const AttributeKey& key : keys[c]) ++counts_[c][key];
-    }
   }
 
   const Attributes& attributes_;
   std::span<const Cap> caps_;
-  std::vector<std::map<AttributeKey, std::int32_t>> counts_;
+  CapCounts counts_;
   std::size_t taken_ = 0;
 };
 
@@ -183,7 +182,7 @@ void add_boosted(const Snapshot& snapshot, const Question& question, const Candi
                  Collector& collector) {
   for (const auto& boost : question.boosts) {
     if (boost.add <= 0) continue;
-    index::RowSet matching = snapshot.attributes->matching(boost.filter);
+    const index::RowSet matching = snapshot.attributes->matching(boost.filter);
     std::vector<std::uint32_t> rows;
     if (!found.query.empty()) {
       rows = rows_of(snapshot.model->text_index().search(found.query, question.limit, &matching));
@@ -199,10 +198,6 @@ void add_boosted(const Snapshot& snapshot, const Question& question, const Candi
     collector.add(rows, {}, rows.size(), found.user.hidden.empty() ? "popular" : "vectors");
   }
 }
-
-}  // namespace
-
-namespace {
 
 /// State, nearest items and scores by the GPU. False: the CPU is to do it.
 bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std::uint32_t> others,

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <map>
-#include <optional>
 #include <utility>
 
 namespace fovea::engine {
@@ -69,32 +67,6 @@ std::vector<std::size_t> diversified(std::span<const std::size_t> by_score,
   return result;
 }
 
-/// How often each value stands on the page, for each cap.
-class Counts {
- public:
-  explicit Counts(const std::vector<CapValues>& caps) : caps_(caps), counts_(caps.size()) {}
-
-  /// The cap that the candidate would exceed; null: none.
-  const CapValues* over(std::size_t candidate) const {
-    for (std::size_t c = 0; c < caps_.size(); ++c) {
-      for (const AttributeKey& key : caps_[c].keys[candidate]) {
-        const auto count = counts_[c].find(key);
-        if (count != counts_[c].end() && count->second >= caps_[c].at_most) return &caps_[c];
-      }
-    }
-    return nullptr;
-  }
-  void add(std::size_t candidate) {
-    for (std::size_t c = 0; c < caps_.size(); ++c) {
-      for (const AttributeKey& key : caps_[c].keys[candidate]) ++counts_[c][key];
-    }
-  }
-
- private:
-  const std::vector<CapValues>& caps_;
-  std::vector<std::map<AttributeKey, std::size_t>> counts_;
-};
-
 }  // namespace
 
 std::vector<Placed> arrange(std::span<const std::size_t> by_score, std::span<const double> scores,
@@ -106,8 +78,13 @@ std::vector<Placed> arrange(std::span<const std::size_t> by_score, std::span<con
     if (pin.position < rules.first + rules.limit) pins.push_back(pin);
   }
   std::ranges::sort(pins, {}, &PinnedCandidate::position);
-  Counts counts(rules.caps);
-  for (const PinnedCandidate& pin : pins) counts.add(pin.candidate);
+  std::vector<std::size_t> at_most;
+  for (const CapValues& cap : rules.caps) at_most.push_back(cap.at_most);
+  CapCounts counts(std::move(at_most));
+  const auto keys_of = [&](std::size_t candidate) {
+    return [&rules, candidate](std::size_t c) { return std::span(rules.caps[c].keys[candidate]); };
+  };
+  for (const PinnedCandidate& pin : pins) counts.add(keys_of(pin.candidate));
 
   std::vector<std::size_t> place_by_score(scores.size());
   for (std::size_t i = 0; i < by_score.size(); ++i) place_by_score[by_score[i]] = i;
@@ -128,11 +105,11 @@ std::vector<Placed> arrange(std::span<const std::size_t> by_score, std::span<con
     }
     if (page.size() == rules.limit) break;
     if (pinned[candidate]) continue;
-    if (const CapValues* over = counts.over(candidate)) {
-      passed_over = over;
+    if (const auto full = counts.full(keys_of(candidate))) {
+      passed_over = &rules.caps[*full];
       continue;
     }
-    counts.add(candidate);
+    counts.add(keys_of(candidate));
     Placed& placed = page.emplace_back();
     placed.candidate = candidate;
     if (rules.diversity > 0 && place_by_score[candidate] != free_places) {

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/attributes.h"
@@ -19,6 +21,36 @@ struct CapValues {
   std::size_t at_most = 0;
   /// By candidate [N]: keys of its values; an item is over the cap when one of them is.
   std::vector<std::vector<AttributeKey>> keys;
+};
+
+/// How often each value stands on a page, for each of its caps.
+class CapCounts {
+ public:
+  explicit CapCounts(std::vector<std::size_t> at_most)
+      : at_most_(std::move(at_most)), counts_(at_most_.size()) {}
+
+  // `keys_of(c)` is what an item's values of cap c are: a range of keys.
+  /// The first cap that one more such item would exceed; absent: none.
+  template <typename KeysOf>
+  std::optional<std::size_t> full(const KeysOf& keys_of) const {
+    for (std::size_t c = 0; c < counts_.size(); ++c) {
+      for (const AttributeKey& key : keys_of(c)) {
+        const auto count = counts_[c].find(key);
+        if (count != counts_[c].end() && count->second >= at_most_[c]) return c;
+      }
+    }
+    return std::nullopt;
+  }
+  template <typename KeysOf>
+  void add(const KeysOf& keys_of) {
+    for (std::size_t c = 0; c < counts_.size(); ++c) {
+      for (const AttributeKey& key : keys_of(c)) ++counts_[c][key];
+    }
+  }
+
+ private:
+  std::vector<std::size_t> at_most_;
+  std::vector<std::map<AttributeKey, std::size_t>> counts_;  // by cap
 };
 
 struct PinnedCandidate {

@@ -103,13 +103,16 @@ void add_dislikes(const Snapshot& snapshot, const Question& question,
 void add_boosts(const Snapshot& snapshot, const Question& question,
                 std::span<const Candidate> items, Scored& scored) {
   if (question.boosts.empty()) return;
+  std::vector<std::uint32_t> rows;
+  for (const Candidate& item : items) rows.push_back(item.row);
+  std::vector<double> sums(items.size());
+  for (const auto& boost : question.boosts) {
+    const auto matches = snapshot.attributes->matches(boost.filter, rows);
+    for (std::size_t i = 0; i < sums.size(); ++i) sums[i] += matches[i] != 0 ? boost.add : 0;
+  }
   for (std::size_t i = 0; i < items.size(); ++i) {
-    double sum = 0;
-    for (const auto& boost : question.boosts) {
-      if (snapshot.attributes->matches(boost.filter, items[i].row)) sum += boost.add;
-    }
-    scored.scores[i] += sum;
-    if (question.explain) scored.parts[i].emplace_back("boost", sum);
+    scored.scores[i] += sums[i];
+    if (question.explain) scored.parts[i].emplace_back("boost", sums[i]);
   }
 }
 
