@@ -38,21 +38,19 @@ class Array {
     assign(values);
   }
   Array(const Array& other) : device_(other.device_), size_(other.size_) {
+    allocate();
     if (device_ == nullptr) {
-      host_ = other.host_;
-      memory_ = host_.data();
+      std::copy_n(other.memory_, size_, memory_);
     } else {
-      allocate();
       device_->copy(memory_, other.memory_, bytes());
     }
   }
   Array(Array&& other) noexcept { swap(other); }
   Array& operator=(const Array& other) {
     if (this == &other) return *this;
-    if (device_ == nullptr && other.device_ == nullptr) {  // keeps room that is large enough
-      host_ = other.host_;
-      memory_ = host_.data();
-      size_ = other.size_;
+    if (device_ == nullptr && other.device_ == nullptr) {
+      resize(Context{}, other.size_);
+      std::copy_n(other.memory_, size_, memory_);
     } else if (device_ == other.device_ && size_ == other.size_) {
       device_->copy(memory_, other.memory_, bytes());
     } else {
@@ -75,6 +73,17 @@ class Array {
   T* data() { return memory_; }
   const T* data() const { return memory_; }
 
+  /// Makes this n values of the context's memory, contents undefined. Room of the host's that is
+  /// large enough is kept, so that what varies in size from call to call is allocated once.
+  void resize(const Context& context, std::size_t n) {
+    if (device_ != context.device || (device_ != nullptr && size_ != n)) {
+      *this = Array(context, n);
+    } else if (device_ == nullptr) {
+      size_ = n;
+      allocate();
+    }
+  }
+
   /// Copies `values`, of the same size, from the host.
   void assign(std::span<const T> values) {
     assert(values.size() == size_);
@@ -86,14 +95,14 @@ class Array {
   }
   /// Copies to the host; waits for the device.
   std::vector<T> read() const {
-    if (device_ == nullptr) return host_;
+    if (device_ == nullptr) return {memory_, memory_ + size_};
     std::vector<T> values(size_);
     device_->download(values.data(), memory_, bytes());
     return values;
   }
   void zero() {
     if (device_ == nullptr) {
-      std::fill(host_.begin(), host_.end(), T{});
+      std::fill_n(memory_, size_, T{});
     } else {
       device_->zero(memory_, bytes());
     }
@@ -103,7 +112,10 @@ class Array {
   std::size_t bytes() const { return size_ * sizeof(T); }
   void allocate() {
     if (device_ == nullptr) {
-      host_.resize(size_);
+      if (host_.size() < size_) {
+        host_.clear();
+        host_.resize(size_);
+      }
       memory_ = host_.data();
     } else {
       memory_ = static_cast<T*>(device_->allocate(bytes()));
@@ -116,7 +128,7 @@ class Array {
     std::swap(size_, other.size_);
   }
 
-  std::vector<T> host_;
+  std::vector<T> host_;  // at least size_
   Device* device_ = nullptr;
   T* memory_ = nullptr;  // host_'s or the device's
   std::size_t size_ = 0;

@@ -79,15 +79,15 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   const auto gap = tape.lists.add(lookups.gaps);
   tape.lists.place(context);
   const ops::Sequences sequences = tape.lists.at(tape.sequences);
-  shape_as(context, tape.embedded, {t, d});
+  tape.embedded.reshape(context, {t, d});
   ops::embed(
       context, t, d, std::sqrt(static_cast<float>(d)),
       {item_vectors, weights.positions.data(), weights.actions.data(), weights.gaps.data(),
        tape.lists.at(item), tape.lists.at(position), tape.lists.at(action), tape.lists.at(gap)},
       tape.embedded.data());
-  shape_as(context, tape.mean_in, {t, 1});
-  shape_as(context, tape.rstd_in, {t, 1});
-  shape_as(context, tape.blocks[0].input, {t, d});
+  tape.mean_in.reshape(context, {t, 1});
+  tape.rstd_in.reshape(context, {t, 1});
+  tape.blocks[0].input.reshape(context, {t, d});
   ops::layer_norm(context, t, d, tape.embedded.data(), weights.norm_in_gain.data(),
                   weights.norm_in_bias.data(), tape.blocks[0].input.data(), tape.mean_in.data(),
                   tape.rstd_in.data());
@@ -107,7 +107,7 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
       ops::add(context, t * d, x.data(), branch.data(), y.data());
       return;
     }
-    shape_as(context, gate, {t, d});
+    gate.reshape(context, {t, d});
     linear(context, t, w, x.data(), gate.data());
     ops::add_bias(context, t, d, w_bias.data(), gate.data());
     ops::gated_residual(context, t * d, x.data(), branch.data(), gate.data(), y.data());
@@ -116,19 +116,18 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   for (std::size_t k = 0; k < EncoderWeights::kBlocks; ++k) {
     const EncoderWeights::Block& w = weights.blocks[k];
     EncoderTape::Block& b = tape.blocks[k];
-    for (Tensor* x : {&b.normal1, &b.attended, &b.middle, &b.normal2})
-      shape_as(context, *x, {t, d});
-    for (Tensor* x : {&b.mean1, &b.rstd1, &b.mean2, &b.rstd2}) shape_as(context, *x, {t, 1});
-    shape_as(context, b.qkv, {t, 3 * d});
-    shape_as(context, b.expanded, {t, 4 * d});
-    shape_as(context, b.probabilities, {weights.shape.heads, sequences.pairs});
+    for (Tensor* x : {&b.normal1, &b.attended, &b.middle, &b.normal2}) x->reshape(context, {t, d});
+    for (Tensor* x : {&b.mean1, &b.rstd1, &b.mean2, &b.rstd2}) x->reshape(context, {t, 1});
+    b.qkv.reshape(context, {t, 3 * d});
+    b.expanded.reshape(context, {t, 4 * d});
+    b.probabilities.reshape(context, {weights.shape.heads, sequences.pairs});
 
     ops::layer_norm(context, t, d, b.input.data(), w.norm1_gain.data(), w.norm1_bias.data(),
                     b.normal1.data(), b.mean1.data(), b.rstd1.data());
     linear(context, t, w.qkv, b.normal1.data(), b.qkv.data());
     ops::add_bias(context, t, 3 * d, w.qkv_bias.data(), b.qkv.data());
     if (weights.shape.relative_bias) {
-      shape_as(context, bias, {weights.shape.heads, sequences.pairs});
+      bias.reshape(context, {weights.shape.heads, sequences.pairs});
       ops::relative_bias(context, sequences, weights.shape.heads, weights.shape.behaviours_max,
                          w.age_bias.data(), kGapBuckets, w.gap_bias.data(), tape.pair_gaps.data(),
                          bias.data());
@@ -150,12 +149,12 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
     ops::add_bias(context, t, d, w.contract_bias.data(), branch.data());
     ops::dropout(context, t * d, dropout, site_seed(tape, k, kFeedForward), branch.data());
     Tensor& out = k + 1 < EncoderWeights::kBlocks ? tape.blocks[k + 1].input : tape.last;
-    shape_as(context, out, {t, d});
+    out.reshape(context, {t, d});
     add_branch(b.middle, w.gate2, w.gate2_bias, b.gate2, b.branch2, out);
   }
-  shape_as(context, tape.mean_out, {t, 1});
-  shape_as(context, tape.rstd_out, {t, 1});
-  shape_as(context, tape.states, {t, d});
+  tape.mean_out.reshape(context, {t, 1});
+  tape.rstd_out.reshape(context, {t, 1});
+  tape.states.reshape(context, {t, d});
   ops::layer_norm(context, t, d, tape.last.data(), weights.norm_out_gain.data(),
                   weights.norm_out_bias.data(), tape.states.data(), tape.mean_out.data(),
                   tape.rstd_out.data());

@@ -91,7 +91,7 @@ Scores Model::score(const Context& context, std::span<const float> state,
     retrieval[c] =
         ops::dot(width(), state.data(), candidates.vectors.data() + c * width()) - centre;
   }
-  RankerTape tape;
+  thread_local RankerTape tape;  // keeps its room: a request needs a few megabytes
   rank_candidates(context, *ranker_, {transitions_, ease_, since},
                   {newest.behaviours, behaviours.vectors.subspan(newest.skipped * width()),
                    behaviours.texts.subspan(newest.skipped * text_width()), behaviours.earlier},
@@ -106,8 +106,8 @@ Scores Model::score(const Context& context, std::span<const float> state,
     scores.parts[c] = score_parts(*ranker_, tape, c);
     float* row = scores.attention.data() + c * behaviours.behaviours.size() + newest.skipped;
     for (std::size_t h = 0; h < heads; ++h) {
-      const float* attention = tape.attention.row(h) + c * l;
-      for (std::size_t j = 0; j < l; ++j) row[j] += attention[j] / static_cast<float>(heads);
+      const float* attention = tape.attention.row(h) + c;
+      for (std::size_t j = 0; j < l; ++j) row[j] += attention[j * n] / static_cast<float>(heads);
     }
   }
   return scores;

@@ -25,36 +25,32 @@ std::vector<float> behaviour_logits(const RankerWeights& weights, const RankerTa
   return logits;
 }
 
-// Adds what a pair's terms say to its logit; returns the highest of the row and `least`.
+// What all candidates' pairs with one behaviour have. [N] each
 struct PairRows {
   const float *transition, *cosine, *similarity, *ease;
 };
-FOVEA_CLONES float add_terms(std::size_t n, const float* theta, const PairRows& terms,
-                             const float* per_behaviour, float least, float* logits) {
+// Adds to logits what the terms of the pairs say; keeps the highest of each candidate.
+FOVEA_CLONES void add_terms(std::size_t n, const float* theta, const PairRows& terms,
+                            float of_behaviour, float* logits, float* highest) {
   const auto [transition, cosine, similarity, ease] = terms;
-  float highest = least;
-#pragma omp simd reduction(max : highest)
-  for (std::size_t j = 0; j < n; ++j) {
-    logits[j] += theta[kPairTransition] * transition[j] + theta[kPairText] * cosine[j] +
-                 theta[kPairVectors] * similarity[j] + theta[kPairEase] * ease[j] +
-                 per_behaviour[j];
-    highest = std::max(highest, logits[j]);
+#pragma omp simd
+  for (std::size_t c = 0; c < n; ++c) {
+    logits[c] += theta[kPairTransition] * transition[c] + theta[kPairText] * cosine[c] +
+                 theta[kPairVectors] * similarity[c] + theta[kPairEase] * ease[c] + of_behaviour;
+    highest[c] = std::max(highest[c], logits[c]);
   }
-  return highest;
 }
-FOVEA_CLONES void subtract(std::size_t n, float value, float* row) {
+FOVEA_CLONES void subtract(std::size_t n, const float* values, float* row) {
 #pragma omp simd
-  for (std::size_t j = 0; j < n; ++j) row[j] -= value;
+  for (std::size_t c = 0; c < n; ++c) row[c] -= values[c];
 }
-FOVEA_CLONES float sum_of(std::size_t n, const float* row) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::size_t j = 0; j < n; ++j) sum += row[j];
-  return sum;
-}
-FOVEA_CLONES void scale(std::size_t n, float factor, float* row) {
+FOVEA_CLONES void add(std::size_t n, const float* values, float* row) {
 #pragma omp simd
-  for (std::size_t j = 0; j < n; ++j) row[j] *= factor;
+  for (std::size_t c = 0; c < n; ++c) row[c] += values[c];
+}
+FOVEA_CLONES void multiply(std::size_t n, const float* values, float* row) {
+#pragma omp simd
+  for (std::size_t c = 0; c < n; ++c) row[c] *= values[c];
 }
 
 // Softmax over the behaviours and the null, and what the score sees of it: the evidence.
@@ -62,26 +58,26 @@ void attend(const Context& context, const RankerWeights& weights, std::size_t he
             std::span<const float> per_behaviour, RankerTape& tape) {
   const std::size_t n = tape.candidates;
   const std::size_t l = tape.behaviours;
-  const float* theta = weights.theta.row(head);
   const float null = weights.null[head];
   float* attention = tape.attention.row(head);
-  std::vector<float> highest(n);
-  for (std::size_t c = 0; c < n; ++c) {
-    float* row = attention + c * l;
-    highest[c] = add_terms(
-        l, theta,
-        {tape.log_transition.row(c), tape.cosine.row(c), tape.similarity.row(c), tape.ease.row(c)},
-        per_behaviour.data(), null, row);
-    subtract(l, highest[c], row);
+  std::vector<float> highest(n, null);
+  for (std::size_t j = 0; j < l; ++j) {
+    add_terms(
+        n, weights.theta.row(head),
+        {tape.log_transition.row(j), tape.cosine.row(j), tape.similarity.row(j), tape.ease.row(j)},
+        per_behaviour[j], attention + j * n, highest.data());
   }
-  ops::exponential(context, n * l, attention);
+  for (std::size_t j = 0; j < l; ++j) subtract(n, highest.data(), attention + j * n);
+  ops::exponential(context, l * n, attention);
+  std::vector<float> sum(n);
+  for (std::size_t c = 0; c < n; ++c) sum[c] = null - highest[c];
+  ops::exponential(context, n, sum.data());
+  for (std::size_t j = 0; j < l; ++j) add(n, attention + j * n, sum.data());
   for (std::size_t c = 0; c < n; ++c) {
-    float* row = attention + c * l;
-    const float sum = std::exp(null - highest[c]) + sum_of(l, row);
-    scale(l, 1 / sum, row);
-    float* features = tape.features.row(c);
-    features[kScalarFeatures + head] = std::log(sum) + highest[c] - null;
+    tape.features.row(c)[kScalarFeatures + head] = std::log(sum[c]) + highest[c] - null;
+    sum[c] = 1 / sum[c];
   }
+  for (std::size_t j = 0; j < l; ++j) multiply(n, sum.data(), attention + j * n);
 }
 
 }  // namespace
@@ -99,15 +95,15 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
   tape.dropout = dropout;
   tape.seed = seed;
 
-  // Keys of the behaviours, folded into the candidates' space: one product per head scores all
-  // pairs.
-  shape_as(context, tape.key, {l, d});
-  shape_as(context, tape.key_seen, {heads, l, d});
+  // Keys of the behaviours, folded into the candidates' space: one product scores all
+  // pairs of all heads.
+  tape.key.reshape(context, {l, d});
+  tape.key_seen.reshape(context, {heads, l, d});
   for (Tensor* x : {&tape.log_transition, &tape.cosine, &tape.similarity, &tape.ease}) {
-    shape_as(context, *x, {n, l});
+    x->reshape(context, {l, n});
   }
-  shape_as(context, tape.attention, {heads, n, l});
-  shape_as(context, tape.features, {n, f});
+  tape.attention.reshape(context, {heads, l, n});
+  tape.features.reshape(context, {n, f});
   ops::gemm(context, Transpose::kNo, Transpose::kYes, l, d, d, 1, behaviours.vectors.data(), d,
             weights.key.data(), d, 0, tape.key.data(), d);
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
@@ -115,9 +111,9 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
     const std::size_t part = h * head_width;
     ops::gemm(context, Transpose::kNo, Transpose::kNo, l, d, head_width, scale,
               tape.key.data() + part, d, weights.query.row(part), d, 0, tape.key_seen.row(h), d);
-    ops::gemm(context, Transpose::kNo, Transpose::kYes, n, l, d, 1, candidates.vectors.data(), d,
-              tape.key_seen.row(h), d, 0, tape.attention.row(h), l);
   }
+  ops::gemm(context, Transpose::kNo, Transpose::kYes, heads * l, n, d, 1, tape.key_seen.data(), d,
+            candidates.vectors.data(), d, 0, tape.attention.data(), n);
 
   describe(context, weights, relations, behaviours, candidates, retrieval, tape);
   for (std::size_t h = 0; h < heads; ++h) {
@@ -131,9 +127,9 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
     }
   }
   const std::size_t hidden = weights.shape.hidden;
-  for (Tensor* x : {&tape.hidden1, &tape.hidden2}) shape_as(context, *x, {n, hidden});
-  shape_as(context, tape.interaction, {n});
-  shape_as(context, tape.scores, {n});
+  for (Tensor* x : {&tape.hidden1, &tape.hidden2}) x->reshape(context, {n, hidden});
+  tape.interaction.reshape(context, {n});
+  tape.scores.reshape(context, {n});
   ops::gemm(context, Transpose::kNo, Transpose::kYes, n, hidden, f, 1, tape.features.data(), f,
             weights.hidden1.data(), f, 0, tape.hidden1.data(), hidden);
   ops::bias_relu(context, n, hidden, weights.bias1.data(), tape.hidden1.data());
@@ -188,33 +184,36 @@ void rank_candidates_backward(const Context& context, const RankerWeights& weigh
   ops::gemm(context, Transpose::kNo, Transpose::kNo, n, f, hidden, 1, dhidden1.data(), hidden,
             weights.hidden1.data(), f, 1, dfeatures.data(), f);
 
-  Tensor dlogits({n, l});
+  Tensor dlogits({l, n});
+  std::vector<float> devidence(n);
   Tensor dseen({l, d});
   Tensor dkey({l, d});
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   for (std::size_t h = 0; h < heads; ++h) {
     const std::size_t evidence = kScalarFeatures + h;
-    float* dtheta = gradient.theta.row(h);
     for (std::size_t c = 0; c < n; ++c) {
-      const float devidence = dfeatures.row(c)[evidence] * weights.feature_scale[evidence];
-      const float* p = tape.attention.row(h) + c * l;
-      for (std::size_t j = 0; j < l; ++j) {
-        const float dlogit = p[j] * devidence;
-        dlogits.row(c)[j] = dlogit;
-        dtheta[kPairTransition] += dlogit * tape.log_transition.row(c)[j];
-        dtheta[kPairText] += dlogit * tape.cosine.row(c)[j];
-        dtheta[kPairVectors] += dlogit * tape.similarity.row(c)[j];
-        dtheta[kPairEase] += dlogit * tape.ease.row(c)[j];
-        dtheta[kPairAge] += dlogit * tape.age[j];
-        dtheta[kPairGap] += dlogit * tape.gap[j];
-        dtheta[kPairValue] += dlogit * tape.rating[j];
-        gradient.action.row(h)[behaviours.behaviours[j].action] += dlogit;
-        gradient.null[h] -= dlogit;
-      }
+      devidence[c] = dfeatures.row(c)[evidence] * weights.feature_scale[evidence];
     }
-    // logits = candidates . key_seen, key_seen = scale key query
+    float* dtheta = gradient.theta.row(h);
+    for (std::size_t j = 0; j < l; ++j) {
+      float* dlogit = dlogits.row(j);
+      std::copy_n(tape.attention.row(h) + j * n, n, dlogit);
+      multiply(n, devidence.data(), dlogit);
+      const auto dot = [&](const Tensor& terms) { return ops::dot(n, dlogit, terms.row(j)); };
+      dtheta[kPairTransition] += dot(tape.log_transition);
+      dtheta[kPairText] += dot(tape.cosine);
+      dtheta[kPairVectors] += dot(tape.similarity);
+      dtheta[kPairEase] += dot(tape.ease);
+      const float sum = ops::dot(n, tape.attention.row(h) + j * n, devidence.data());
+      dtheta[kPairAge] += sum * tape.age[j];
+      dtheta[kPairGap] += sum * tape.gap[j];
+      dtheta[kPairValue] += sum * tape.rating[j];
+      gradient.action.row(h)[behaviours.behaviours[j].action] += sum;
+      gradient.null[h] -= sum;
+    }
+    // logits = key_seen . candidates, key_seen = scale key query
     const std::size_t part = h * head_width;
-    ops::gemm(context, Transpose::kYes, Transpose::kNo, l, d, n, 1, dlogits.data(), l,
+    ops::gemm(context, Transpose::kNo, Transpose::kNo, l, d, n, 1, dlogits.data(), n,
               candidates.vectors.data(), d, 0, dseen.data(), d);
     ops::gemm(context, Transpose::kYes, Transpose::kNo, head_width, d, l, scale,
               tape.key.data() + part, d, dseen.data(), d, 1, gradient.query.row(part), d);

@@ -103,19 +103,22 @@ struct ItemRelations {
   const Transitions* since = nullptr;  ///< What later behaviours add to `transitions`; or null.
 };
 
-/// Intermediate results of one forward pass; reused from call to call.
+/// Intermediate results of one forward pass; reused from call to call, by one thread at a time.
+/// Pairs stand by behaviour, so that every loop over them runs along the candidates, which are
+/// many.
 struct RankerTape {
   std::size_t behaviours = 0, candidates = 0;
-  Tensor key;                           // [L, D] per behaviour
-  Tensor key_seen;                      // [H, L, D] folded into the candidate's space
-  Tensor log_transition, cosine;        // [N, L], of texts
-  Tensor similarity, ease;              // [N, L], of learned vectors; EASE entries
-  std::vector<float> age, gap, rating;  // [L]
-  Tensor attention;                     // [H, N, L]
-  Tensor features;                      // [N, F], as they enter linear and MLP
-  Tensor hidden1, hidden2;              // [N, hidden]
-  Tensor interaction;                   // [N], the MLP's output
-  Tensor scores;                        // [N], the result
+  Tensor key;                                   // [L, D] per behaviour
+  Tensor key_seen;                              // [H, L, D] folded into the candidate's space
+  Tensor log_transition, cosine;                // [L, N], of texts
+  Tensor similarity, ease;                      // [L, N], of learned vectors; EASE entries
+  std::vector<float> age, gap, rating;          // [L]
+  Tensor attention;                             // [H, L, N]
+  Tensor features;                              // [N, F], as they enter linear and MLP
+  Tensor hidden1, hidden2;                      // [N, hidden]
+  Tensor interaction;                           // [N], the MLP's output
+  Tensor scores;                                // [N], the result
+  std::vector<std::uint32_t> candidate_of_row;  // scratch
   float dropout = 0;
   std::uint64_t seed = 0;
 };

@@ -2,7 +2,6 @@
 #include "ranking/ranker_features.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <utility>
 #include <vector>
@@ -18,113 +17,148 @@ using ops::Transpose;
 
 constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets are 18 hours
 
-// The candidates by row: a hash table with linear probing, at most a quarter full, so that most of
-// a source's entries, which are no candidates, are known for that at once.
+// The candidates by row, in a table over all rows that lies ready between calls. What is no
+// candidate is candidate N, so that sums over a source's entries, most of which are none, need no
+// branch.
 class CandidatesByRow {
  public:
-  explicit CandidatesByRow(std::span<const std::uint32_t> rows)
-      : shift_(64 -
-               static_cast<unsigned>(std::bit_width(4 * std::max(rows.size(), std::size_t{1})))),
-        slots_(std::size_t{1} << (64 - shift_)) {
-    for (std::size_t c = 0; c < rows.size(); ++c) {
-      std::size_t slot = slot_of(rows[c]);
-      while (slots_[slot].candidate != kNone) slot = next(slot);
-      slots_[slot] = {rows[c], static_cast<std::uint32_t>(c)};
-    }
-  }
-
-  /// Calls meet(candidate, weight) for each entry of `source` that is a candidate; a row that is
-  /// two candidates meets twice.
-  template <typename Meet>
-  void for_each(std::span<const ItemPairs::Entry> source, const Meet& meet) const {
-    for (const ItemPairs::Entry& entry : source) {
-      for (std::size_t slot = slot_of(entry.row); slots_[slot].candidate != kNone;
-           slot = next(slot)) {
-        if (slots_[slot].row == entry.row) meet(slots_[slot].candidate, entry.weight);
+  CandidatesByRow(std::span<const std::uint32_t> rows, std::vector<std::uint32_t>& table)
+      : rows_(rows), table_(table), none_(static_cast<std::uint32_t>(rows.size())) {
+    if (rows.empty()) return;
+    const std::size_t end = std::ranges::max(rows) + std::size_t{1};
+    if (table_.size() < end) table_.resize(end);
+    for (std::uint32_t c = 0; c < none_; ++c) {
+      if (table_[rows[c]] == 0) {
+        table_[rows[c]] = none_ - c;
+      } else {
+        twins_.emplace_back(none_ - table_[rows[c]], c);
       }
     }
   }
+  ~CandidatesByRow() {
+    for (const std::uint32_t row : rows_) table_[row] = 0;
+  }
+  CandidatesByRow(const CandidatesByRow&) = delete;
+  CandidatesByRow& operator=(const CandidatesByRow&) = delete;
+
+  /// N where the row is no candidate; of a row that is two, the first.
+  std::uint32_t candidate(std::uint32_t row) const {
+    return row < table_.size() ? none_ - table_[row] : none_;
+  }
+  /// Gives candidates of one row the same value. [N]
+  void copy_to_twins(float* values) const {
+    for (const auto& [first, twin] : twins_) values[twin] = values[first];
+  }
 
  private:
-  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
-  struct Slot {
-    std::uint32_t row = 0;
-    std::uint32_t candidate = kNone;
-  };
-  // Multiplicative hashing (Knuth).
-  std::size_t slot_of(std::uint32_t row) const {
-    return static_cast<std::size_t>(row * std::uint64_t{0x9E3779B97F4A7C15} >> shift_);
-  }
-  std::size_t next(std::size_t slot) const { return (slot + 1) & (slots_.size() - 1); }
-
-  unsigned shift_;
-  std::vector<Slot> slots_;
+  std::span<const std::uint32_t> rows_;
+  std::vector<std::uint32_t>& table_;  // N - candidate; 0: none, and everywhere between calls
+  std::uint32_t none_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> twins_;
 };
 
-// log_transition [N, L], and the fixed transition score.
+FOVEA_CLONES void add_scaled(std::size_t n, float factor, const float* values, float* sums) {
+#pragma omp simd
+  for (std::size_t c = 0; c < n; ++c) sums[c] += factor * values[c];
+}
+
+// log_transition [L, N], and the fixed transition score.
 void transition_features(const RankerWeights& weights, const ItemRelations& relations,
                          std::span<const Behaviour> behaviours, const CandidatesByRow& by_row,
                          RankerTape& tape) {
   const std::size_t l = behaviours.size();
-  const auto log_transition = tape.log_transition.values();
-  std::fill(log_transition.begin(), log_transition.end(), std::log(kTransitionFloor));
-  std::vector<float> fixed(tape.candidates);
-  std::vector<float> of_pair(tape.candidates);
-  std::vector<std::size_t> met;
+  const std::size_t n = tape.candidates;
+  const float log_floor = std::log(kTransitionFloor);
+  std::vector<float> fixed(n);
+  std::vector<float> of_pair(n + 1);
+  std::vector<std::uint32_t> met;
   for (std::size_t j = 0; j < l; ++j) {
+    const auto counted = relations.transitions.from(behaviours[j].row);
+    std::span<const ItemPairs::Entry> since;
+    if (relations.since != nullptr) since = relations.since->from(behaviours[j].row);
+    met.resize(counted.size() + since.size());
+    std::size_t candidates = 0;
+    for (const auto entries : {counted, since}) {
+      for (const ItemPairs::Entry& entry : entries) {
+        const std::uint32_t c = by_row.candidate(entry.row);
+        of_pair[c] += entry.weight;
+        met[candidates] = c;
+        candidates += c < n ? 1 : 0;
+      }
+    }
+    float* row = tape.log_transition.row(j);
+    std::fill_n(row, n, log_floor);
     const std::size_t age = l - 1 - j;
-    const float decay = age < kRecent && positive(weights, behaviours[j])
-                            ? std::pow(Transitions::kAgeDecay, static_cast<float>(age))
-                            : 0;
-    const auto add = [&](std::size_t c, float weight) {
-      if (of_pair[c] == 0) met.push_back(c);
-      of_pair[c] += weight;
-      fixed[c] += decay * weight;
-    };
-    by_row.for_each(relations.transitions.from(behaviours[j].row), add);
-    if (relations.since != nullptr) by_row.for_each(relations.since->from(behaviours[j].row), add);
-    for (const std::size_t c : met) {
-      log_transition[c * l + j] = std::log(of_pair[c] + kTransitionFloor);
+    if (age < kRecent && positive(weights, behaviours[j])) {
+      add_scaled(n, std::pow(Transitions::kAgeDecay, static_cast<float>(age)), of_pair.data(),
+                 fixed.data());
+    }
+    for (const std::uint32_t c : std::span(met).first(candidates)) {
+      if (of_pair[c] == 0) continue;  // met twice
+      row[c] = std::log(of_pair[c] + kTransitionFloor);
       of_pair[c] = 0;
     }
-    met.clear();
+    by_row.copy_to_twins(row);
   }
-  for (std::size_t c = 0; c < tape.candidates; ++c) {
+  by_row.copy_to_twins(fixed.data());
+  for (std::size_t c = 0; c < n; ++c) {
     tape.features.row(c)[kTransition] = std::log1p(fixed[c] / kTransitionUnit);
   }
 }
 
-// ease [N, L], and the score over the whole history.
+// ease [L, N], and the score over the whole history.
 void ease_features(const RankerWeights& weights, const ItemPairs& ease,
                    const BehaviourInput& behaviours, const CandidatesByRow& by_row,
                    RankerTape& tape) {
-  tape.ease.zero();
-  std::vector<float> score(tape.candidates);
+  const std::size_t n = tape.candidates;
+  std::vector<float> score(n + 1);
   for (const Behaviour& behaviour : behaviours.earlier) {
     if (!positive(weights, behaviour)) continue;
-    by_row.for_each(ease.from(behaviour.row),
-                    [&](std::size_t c, float weight) { score[c] += weight; });
+    for (const ItemPairs::Entry& entry : ease.from(behaviour.row)) {
+      score[by_row.candidate(entry.row)] += entry.weight;
+    }
   }
+  std::vector<float> of_pair(n + 1);
   for (std::size_t j = 0; j < tape.behaviours; ++j) {
+    float* row = tape.ease.row(j);
+    std::fill_n(row, n, 0.0F);
     if (!positive(weights, behaviours.behaviours[j])) continue;
-    by_row.for_each(ease.from(behaviours.behaviours[j].row), [&](std::size_t c, float weight) {
-      score[c] += weight;
-      tape.ease.row(c)[j] = weight * kEaseUnit;
-    });
+    const auto entries = ease.from(behaviours.behaviours[j].row);
+    for (const ItemPairs::Entry& entry : entries) {
+      of_pair[by_row.candidate(entry.row)] = entry.weight;
+    }
+    add_scaled(n, kEaseUnit, of_pair.data(), row);
+    add_scaled(n, 1, of_pair.data(), score.data());
+    by_row.copy_to_twins(row);
+    std::fill_n(of_pair.data(), n, 0.0F);
   }
-  for (std::size_t c = 0; c < tape.candidates; ++c) tape.features.row(c)[kEase] = score[c];
+  by_row.copy_to_twins(score.data());
+  for (std::size_t c = 0; c < n; ++c) tape.features.row(c)[kEase] = score[c];
+}
+
+FOVEA_CLONES void sum_and_highest(std::size_t n, const float* values, float* sum, float* highest) {
+#pragma omp simd
+  for (std::size_t c = 0; c < n; ++c) {
+    sum[c] += values[c];
+    highest[c] = std::max(highest[c], values[c]);
+  }
 }
 
 void text_features(RankerTape& tape) {
-  const std::size_t recent = std::min(tape.behaviours, kRecent);
-  for (std::size_t c = 0; c < tape.candidates; ++c) {
-    const std::span<const float> cosines(tape.cosine.row(c) + (tape.behaviours - recent), recent);
-    float sum = 0;
-    for (const float cosine : cosines) sum += cosine;
+  const std::size_t n = tape.candidates;
+  const std::size_t l = tape.behaviours;
+  const std::size_t recent = std::min(l, kRecent);
+  const float* last = tape.cosine.row(l - 1);
+  std::vector<float> highest(last, last + n);
+  std::vector<float> sum(n);
+  for (std::size_t j = l - recent; j < l; ++j) {
+    sum_and_highest(n, tape.cosine.row(j), sum.data(), highest.data());
+  }
+  for (std::size_t c = 0; c < n; ++c) {
     float* features = tape.features.row(c);
-    features[kTextLast] = cosines.back();
-    features[kTextHighest] = *std::ranges::max_element(cosines);
-    features[kTextMean] = sum / static_cast<float>(recent);
+    features[kTextLast] = last[c];
+    features[kTextHighest] = highest[c];
+    features[kTextMean] = sum[c] / static_cast<float>(recent);
   }
 }
 
@@ -138,41 +172,43 @@ std::vector<float> inverse_lengths(std::size_t n, std::size_t d, const float* ve
   return result;
 }
 
-// Makes products of vectors cosines; returns their sum.
-FOVEA_CLONES float scale_to_cosines(std::size_t n, float of_candidate, const float* of_behaviour,
-                                    float* products) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::size_t j = 0; j < n; ++j) sum += products[j] *= of_candidate * of_behaviour[j];
-  return sum;
+// Makes products of vectors cosines; adds them, and what they are times the behaviour's rating.
+FOVEA_CLONES void add_cosines(std::size_t n, float of_behaviour, const float* of_candidate,
+                              float rating, float* products, float* sum, float* liked) {
+#pragma omp simd
+  for (std::size_t c = 0; c < n; ++c) {
+    products[c] *= of_behaviour * of_candidate[c];
+    sum[c] += products[c];
+    liked[c] += rating * products[c];
+  }
 }
 
-// similarity [N, L], cosines of learned vectors; their mean over the newest behaviours, and weighed
+// similarity [L, N], cosines of learned vectors; their mean over the newest behaviours, and weighed
 // by how those were valued.
 void vector_features(const Context& context, std::size_t d, const BehaviourInput& behaviours,
                      const CandidateInput& candidates, RankerTape& tape) {
   const std::size_t l = tape.behaviours;
   const std::size_t n = tape.candidates;
-  ops::gemm(context, Transpose::kNo, Transpose::kYes, n, l, d, 1, candidates.vectors.data(), d,
-            behaviours.vectors.data(), d, 0, tape.similarity.data(), l);
+  ops::gemm(context, Transpose::kNo, Transpose::kYes, l, n, d, 1, behaviours.vectors.data(), d,
+            candidates.vectors.data(), d, 0, tape.similarity.data(), n);
   const auto of_candidate = inverse_lengths(n, d, candidates.vectors.data());
   const auto of_behaviour = inverse_lengths(l, d, behaviours.vectors.data());
-  // The rows in parts: before the newest 20, before the newest 5, those.
-  const std::size_t newest5 = std::min(l, std::size_t{5});
-  const std::size_t newest20 = std::min(l, std::size_t{20});
+  std::vector<float> sum(n), liked(n);
+  const auto write_mean = [&](Feature feature, std::size_t behaviours_summed) {
+    for (std::size_t c = 0; c < n; ++c) {
+      tape.features.row(c)[feature] = sum[c] / static_cast<float>(behaviours_summed);
+    }
+  };
+  for (std::size_t summed = 1; summed <= l; ++summed) {  // newest first
+    const std::size_t j = l - summed;
+    add_cosines(n, of_behaviour[j], of_candidate.data(), tape.rating[j], tape.similarity.row(j),
+                sum.data(), liked.data());
+    if (summed == std::min(l, std::size_t{5})) write_mean(kVectors5, summed);
+    if (summed == std::min(l, std::size_t{20})) write_mean(kVectors20, summed);
+  }
+  write_mean(kVectors, l);
   for (std::size_t c = 0; c < n; ++c) {
-    float* row = tape.similarity.row(c);
-    const auto sum = [&](std::size_t begin, std::size_t end) {
-      return scale_to_cosines(end - begin, of_candidate[c], of_behaviour.data() + begin,
-                              row + begin);
-    };
-    const float sum5 = sum(l - newest5, l);
-    const float sum20 = sum5 + sum(l - newest20, l - newest5);
-    float* features = tape.features.row(c);
-    features[kVectors5] = sum5 / static_cast<float>(newest5);
-    features[kVectors20] = sum20 / static_cast<float>(newest20);
-    features[kVectors] = (sum20 + sum(0, l - newest20)) / static_cast<float>(l);
-    features[kVectorsLiked] = ops::dot(l, tape.rating.data(), row) / static_cast<float>(l);
+    tape.features.row(c)[kVectorsLiked] = liked[c] / static_cast<float>(l);
   }
 }
 
@@ -198,14 +234,14 @@ void describe(const Context& context, const RankerWeights& weights, const ItemRe
               const BehaviourInput& behaviours, const CandidateInput& candidates,
               std::span<const float> retrieval, RankerTape& tape) {
   const std::size_t text_width = weights.shape.text_width;
-  const CandidatesByRow by_row(candidates.rows);
+  const CandidatesByRow by_row(candidates.rows, tape.candidate_of_row);
   BehaviourDescription described = describe_behaviours(weights, behaviours.behaviours);
   tape.age = std::move(described.age);
   tape.gap = std::move(described.gap);
   tape.rating = std::move(described.rating);
-  ops::gemm(context, Transpose::kNo, Transpose::kYes, tape.candidates, tape.behaviours, text_width,
-            1, candidates.texts.data(), text_width, behaviours.texts.data(), text_width, 0,
-            tape.cosine.data(), tape.behaviours);
+  ops::gemm(context, Transpose::kNo, Transpose::kYes, tape.behaviours, tape.candidates, text_width,
+            1, behaviours.texts.data(), text_width, candidates.texts.data(), text_width, 0,
+            tape.cosine.data(), tape.candidates);
   for (std::size_t c = 0; c < tape.candidates; ++c) {
     float* features = tape.features.row(c);
     features[kRetrieval] = retrieval[c];

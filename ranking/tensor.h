@@ -49,6 +49,12 @@ class Tensor {
   float& operator[](std::size_t i) { return values_.data()[i]; }
   float operator[](std::size_t i) const { return values_.data()[i]; }
 
+  /// Makes this one of `shape` in the context's memory, contents undefined; keeps room that fits.
+  void reshape(const Context& context, std::vector<std::size_t> shape) {
+    shape_ = std::move(shape);
+    values_.resize(context, count(shape_));
+  }
+
   // In either memory.
   Device* device() const { return values_.device(); }
   void zero() { values_.zero(); }
@@ -70,12 +76,5 @@ class Tensor {
   std::vector<std::size_t> shape_;
   Array<float> values_;
 };
-
-/// Makes `tensor` one of this shape, contents undefined, without touching what fits already: what a
-/// model keeps for its way back is reused from batch to batch.
-inline void shape_as(const Context& context, Tensor& tensor, std::vector<std::size_t> shape) {
-  if (tensor.shape() != shape || tensor.device() != context.device)
-    tensor = Tensor(context, std::move(shape));
-}
 
 }  // namespace fovea::ranking

@@ -188,8 +188,11 @@ TEST(Golden, TheRankerComputesWhatPyTorchDoes) {
   expect_close(tape.scores.values(), golden, "output.scores", 1e-5F);
   std::vector<float> attention(candidates.size() * rows.size());
   for (std::size_t h = 0; h < weights.shape.heads; ++h) {
-    for (std::size_t i = 0; i < attention.size(); ++i) {
-      attention[i] += tape.attention.row(h)[i] / static_cast<float>(weights.shape.heads);
+    for (std::size_t c = 0; c < candidates.size(); ++c) {
+      for (std::size_t j = 0; j < rows.size(); ++j) {
+        attention[c * rows.size() + j] += tape.attention.row(h)[j * candidates.size() + c] /
+                                          static_cast<float>(weights.shape.heads);
+      }
     }
   }
   expect_close(attention, golden, "output.attention", 1e-5F);
