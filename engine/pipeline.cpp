@@ -270,7 +270,10 @@ std::vector<Placed> page_of(const Snapshot& snapshot, const Question& question,
       if (pin.row == candidates.items[i].row) rules.pins.push_back({i, pin.position});
     }
   }
-  return arrange(best(candidates, scored.scores, candidates.items.size()), scored.scores, rules);
+  // Where every candidate that is not pinned may stand next, no others than these can come up.
+  const bool in_order = rules.caps.empty() && rules.diversity == 0;
+  const std::size_t needed = in_order ? rules.limit + rules.pins.size() : candidates.items.size();
+  return arrange(best(candidates, scored.scores, needed), scored.scores, rules);
 }
 
 /// Absent where nothing is left to show.

@@ -97,6 +97,51 @@ FOVEA_CLONES float exp_row(std::size_t n, float shift, float* x) {
   return sum;
 }
 
+struct HeadRows {
+  const float *query, *keys, *values;  // keys and values of tokens stand `stride` apart
+  std::size_t stride;
+  const float* bias;  // [n], or null
+};
+
+// One query's head over the n tokens that it may see: row [n] = softmax(scale query . keys + bias),
+// result [width] += row . values. Inlined into the clones.
+inline __attribute__((always_inline)) void attend_to(std::size_t n, std::size_t width, float scale,
+                                                     const HeadRows& head, float* row,
+                                                     float* result) {
+  float highest = -INFINITY;
+  for (std::size_t j = 0; j < n; ++j) {
+    const float* key = head.keys + j * head.stride;
+    float product = 0;
+#pragma omp simd reduction(+ : product)
+    for (std::size_t k = 0; k < width; ++k) product += head.query[k] * key[k];
+    row[j] = scale * product + (head.bias != nullptr ? head.bias[j] : 0);
+    highest = std::max(highest, row[j]);
+  }
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::size_t j = 0; j < n; ++j) {
+    row[j] = exp_one(row[j] - highest);
+    sum += row[j];
+  }
+  const float inverse = 1 / sum;
+  for (std::size_t j = 0; j < n; ++j) {
+    row[j] *= inverse;
+    const float probability = row[j];
+    const float* value = head.values + j * head.stride;
+#pragma omp simd
+    for (std::size_t k = 0; k < width; ++k) result[k] += probability * value[k];
+  }
+}
+
+FOVEA_CLONES void attend_row(std::size_t n, std::size_t width, float scale, const HeadRows& head,
+                             float* row, float* result) {
+  if (width == 32) {  // the usual one; a loop of a known length is no loop
+    attend_to(n, 32, scale, head, row, result);
+  } else {
+    attend_to(n, width, scale, head, row, result);
+  }
+}
+
 FOVEA_CLONES void scale_row(std::size_t n, float factor, float* x) {
 #pragma omp simd
   for (std::size_t i = 0; i < n; ++i) x[i] *= factor;
@@ -262,23 +307,14 @@ void causal_attention(const Context& context, const Sequences& sequences, std::s
     std::fill(result, result + n * width, 0.0F);
     for (std::size_t h = 0; h < heads; ++h) {
       float* block = probabilities + block_start + h * n * n;
+      const float* head = first + h * head_width;
       for (std::size_t i = 0; i < n; ++i) {
-        const float* query = first + i * 3 * width + h * head_width;
         float* row = block + i * n;
-        for (std::size_t j = 0; j <= i; ++j) {
-          row[j] =
-              scale * dot_row(head_width, query, first + j * 3 * width + width + h * head_width);
-        }
-        if (bias != nullptr) {
-          add_scaled_row(i + 1, 1, bias + block_start + (h * n + i) * n, row);
-        }
-        const float sum = exp_row(i + 1, max_row(i + 1, row), row);
-        scale_row(i + 1, 1 / sum, row);
+        attend_row(i + 1, head_width, scale,
+                   {head + i * 3 * width, head + width, head + 2 * width, 3 * width,
+                    bias != nullptr ? bias + block_start + (h * n + i) * n : nullptr},
+                   row, result + i * width + h * head_width);
         std::fill(row + i + 1, row + n, 0.0F);
-        for (std::size_t j = 0; j <= i; ++j) {
-          add_scaled_row(head_width, row[j], first + j * 3 * width + 2 * width + h * head_width,
-                         result + i * width + h * head_width);
-        }
       }
     }
   });

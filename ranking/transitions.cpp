@@ -1,11 +1,11 @@
 #include "ranking/transitions.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <iterator>
 #include <limits>
 #include <tuple>
-#include <unordered_map>
 
 namespace fovea::ranking {
 namespace {
@@ -16,6 +16,33 @@ constexpr std::size_t kBehaviours = 20;
 bool stronger(const Transitions::Entry& a, const Transitions::Entry& b) {
   return a.weight != b.weight ? a.weight > b.weight : a.row < b.row;
 }
+
+// Sums by row: a hash table with linear probing, at most half full.
+class Sums {
+ public:
+  explicit Sums(std::size_t rows_max)
+      : shift_(64 - static_cast<unsigned>(std::bit_width(2 * std::max(rows_max, std::size_t{1})))),
+        slots_(std::size_t{1} << (64 - shift_), {kNone, 0}) {}
+
+  void add(std::uint32_t row, float weight) {
+    // Multiplicative hashing (Knuth).
+    std::size_t slot = static_cast<std::size_t>(row * std::uint64_t{0x9E3779B97F4A7C15} >> shift_);
+    while (slots_[slot].row != row && slots_[slot].row != kNone) {
+      slot = (slot + 1) & (slots_.size() - 1);
+    }
+    slots_[slot].row = row;
+    slots_[slot].weight += weight;
+  }
+  std::vector<Transitions::Entry> take() {
+    std::erase_if(slots_, [](const Transitions::Entry& entry) { return entry.row == kNone; });
+    return std::move(slots_);
+  }
+
+ private:
+  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
+  unsigned shift_;
+  std::vector<Transitions::Entry> slots_;
+};
 
 }  // namespace
 
@@ -102,23 +129,27 @@ Transitions Transitions::count_since(std::int64_t after_ms, std::span<const floa
 std::vector<Transitions::Entry> Transitions::best(
     std::span<const std::uint32_t> behaviours_newest_first, std::size_t n,
     const Transitions* since) const {
-  std::unordered_map<std::uint32_t, float> scores;
+  const auto behaviours =
+      behaviours_newest_first.first(std::min(behaviours_newest_first.size(), kBehaviours));
+  std::size_t entries_max = 0;
+  for (const std::uint32_t row : behaviours) {
+    entries_max += from(row).size() + (since != nullptr ? since->from(row).size() : 0);
+  }
+  Sums sums(entries_max);
   float decay = 1;
-  for (const std::uint32_t row :
-       behaviours_newest_first.first(std::min(behaviours_newest_first.size(), kBehaviours))) {
-    for (const Entry& entry : from(row)) scores[entry.row] += decay * entry.weight;
+  for (const std::uint32_t row : behaviours) {
+    for (const Entry& entry : from(row)) sums.add(entry.row, decay * entry.weight);
     if (since != nullptr) {
-      for (const Entry& entry : since->from(row)) scores[entry.row] += decay * entry.weight;
+      for (const Entry& entry : since->from(row)) sums.add(entry.row, decay * entry.weight);
     }
     decay *= kAgeDecay;
   }
-  std::vector<Entry> entries;
-  entries.reserve(scores.size());
-  for (const auto& [row, score] : scores) entries.push_back({row, score});
-  n = std::min(n, entries.size());
-  std::partial_sort(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(n),
-                    entries.end(), stronger);
-  entries.resize(n);
+  std::vector<Entry> entries = sums.take();
+  if (n < entries.size()) {
+    std::ranges::nth_element(entries, entries.begin() + static_cast<std::ptrdiff_t>(n), stronger);
+    entries.resize(n);
+  }
+  std::ranges::sort(entries, stronger);
   return entries;
 }
 
