@@ -64,16 +64,18 @@ Catalog::PutResult Catalog::put(std::span<const Item> items) {
     append_number(bytes, static_cast<std::uint32_t>(*width));
     batch.Put(std::string(kEmbeddingWidthKey), bytes);
   }
-  state_.rocks.write(batch, Durability::kSynced);
-
-  const std::unique_lock published(state_.published);
-  rows.publish();
-  for (const std::uint32_t row : result.rows) {
-    if (!state_.present[row]) ++state_.items;
-    state_.present[row] = true;
+  state_.rocks.write(batch);
+  {
+    const std::unique_lock published(state_.published);
+    rows.publish();
+    for (const std::uint32_t row : result.rows) {
+      if (!state_.present[row]) ++state_.items;
+      state_.present[row] = true;
+    }
+    state_.revision = result.revision;
+    state_.embedding_width = width;
   }
-  state_.revision = result.revision;
-  state_.embedding_width = width;
+  state_.rocks.sync();
   return result;
 }
 
@@ -89,12 +91,17 @@ std::vector<std::uint32_t> Catalog::remove(std::span<const std::string_view> ite
     batch.Delete(item_key(*known));
     batch.Put(name_key(*known), name_value(false, item_id));
   }
-  if (removed.empty()) return removed;
-  state_.rocks.write(batch, Durability::kSynced);
-
-  const std::unique_lock published(state_.published);
-  for (const std::uint32_t row : removed) state_.present[row] = false;
-  state_.items -= static_cast<std::int64_t>(removed.size());
+  if (removed.empty()) {
+    state_.rocks.check_not_failed();
+    return removed;
+  }
+  state_.rocks.write(batch);
+  {
+    const std::unique_lock published(state_.published);
+    for (const std::uint32_t row : removed) state_.present[row] = false;
+    state_.items -= static_cast<std::int64_t>(removed.size());
+  }
+  state_.rocks.sync();
   return removed;
 }
 
@@ -181,15 +188,17 @@ std::uint16_t Catalog::declare_action(std::string_view name, double weight) {
   append_number(value, weight);
   rocksdb::WriteBatch batch;
   batch.Put(action_key(index), value.append(name));
-  state_.rocks.write(batch, Durability::kSynced);
-
-  const std::unique_lock published(state_.published);
-  if (known) {
-    state_.actions[index].weight = weight;
-  } else {
-    state_.actions.push_back({std::string(name), weight});
-    state_.action_indexes.emplace(name, index);
+  state_.rocks.write(batch);
+  {
+    const std::unique_lock published(state_.published);
+    if (known) {
+      state_.actions[index].weight = weight;
+    } else {
+      state_.actions.push_back({std::string(name), weight});
+      state_.action_indexes.emplace(name, index);
+    }
   }
+  state_.rocks.sync();
   return index;
 }
 

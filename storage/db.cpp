@@ -64,7 +64,8 @@ void Db::delete_user(std::string_view user_id) {
         batch.Delete(rocksdb::Slice(scan.key().data(), scan.key().size()));
       }
     }
-    state_->rocks->write(batch, Durability::kSynced);
+    state_->rocks->write(batch);
+    state_->rocks->sync();
     if (had_history) --state_->history_state.users;
   }
   // Also for a user that is not there: an erasure that failed half-way is finished this way.

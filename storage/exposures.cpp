@@ -20,7 +20,7 @@ void Exposures::append(std::string_view user_id, const Exposure& exposure) {
   rocksdb::WriteBatch batch;
   batch.Put(exposure_key(user_id, exposure.time_ms, exposure.request_id),
             encode_exposure(exposure.model_version, exposure.rows));
-  state_.rocks.write(batch, Durability::kProcess);
+  state_.rocks.write(batch);
 }
 
 std::vector<Exposure> Exposures::read(std::string_view user_id, std::size_t limit) const {

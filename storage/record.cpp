@@ -214,17 +214,21 @@ std::size_t Db::record(std::span<const NewEvent> events) {
         new_items ? rows.row(events[i].item_id) : catalog.row(events[i].item_id).value();
     if (recording.add(events[i], row, actions[i])) ++recorded;
   }
-  if (recorded == 0) return 0;
+  if (recorded == 0) {
+    state_->rocks->check_not_failed();
+    return 0;
+  }
 
   rocksdb::WriteBatch batch;
   if (new_items) rows.add_to(batch, /*present=*/false);
   recording.add_to(batch);
-  state_->rocks->write(batch, Durability::kSynced);
+  state_->rocks->write(batch);
   state_->history_state.users += recording.new_users();
   if (new_items) {
     const std::unique_lock published(catalog.published);
     rows.publish();
   }
+  state_->rocks->sync();  // under the locks: who records the same again must not be faster
   return recorded;
 }
 

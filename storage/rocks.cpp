@@ -171,7 +171,8 @@ void Rocks::check_format() {
   std::string format;
   append_number(format, kFormatVersion);
   batch.Put(std::string(kFormatKey), format);
-  write(batch, Durability::kSynced);
+  write(batch);
+  sync();
 }
 
 bool Rocks::get(std::string_view key, rocksdb::PinnableSlice& value) const {
@@ -198,19 +199,44 @@ std::vector<std::optional<rocksdb::PinnableSlice>> Rocks::get_many(
   return found;
 }
 
-void Rocks::write(rocksdb::WriteBatch& batch, Durability durability) {
+void Rocks::write(rocksdb::WriteBatch& batch) {
   if (access_ == Access::kReadOnly) {
     throw StoreError(
         fmt::format("the store in {} was opened for reading only", directory_.string()));
   }
-  {
-    const std::lock_guard lock(failure_mutex_);
-    if (failure_) throw StoreError(*failure_);
+  check_not_failed();
+  if (const rocksdb::Status status = db_->Write({}, &batch); !status.ok()) fail(status);
+}
+
+// Beside RocksDB's queue of writers, where everyone waits behind one who syncs, those too who need
+// not: a rank that notes what it showed must not wait for the disk.
+void Rocks::sync() {
+  std::unique_lock lock(sync_mutex_);
+  const std::uint64_t mine = ++syncs_wanted_;  // any sync that begins from here on will do
+  while (syncs_done_ < mine) {
+    if (syncing_) {
+      synced_.wait(lock);
+      continue;
+    }
+    syncing_ = true;
+    const std::uint64_t covered = syncs_wanted_;
+    lock.unlock();
+    const rocksdb::Status status = db_->SyncWAL();
+    lock.lock();
+    syncing_ = false;
+    synced_.notify_all();
+    if (!status.ok()) fail(status);
+    check_not_failed();  // by another's write, of which this sync may have been a part
+    syncs_done_ = covered;
   }
-  rocksdb::WriteOptions options;
-  options.sync = durability == Durability::kSynced;
-  const rocksdb::Status status = db_->Write(options, &batch);
-  if (status.ok()) return;
+}
+
+void Rocks::check_not_failed() const {
+  const std::lock_guard lock(failure_mutex_);
+  if (failure_) throw StoreError(*failure_);
+}
+
+void Rocks::fail(const rocksdb::Status& status) {
   const std::lock_guard lock(failure_mutex_);
   if (!failure_) {
     failure_ = fmt::format(

@@ -6,6 +6,8 @@
 #include <rocksdb/db.h>
 #include <rocksdb/write_batch.h>
 
+#include <condition_variable>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <mutex>
@@ -20,11 +22,6 @@
 #include "storage/expiry.h"
 
 namespace fovea::storage {
-
-enum class Durability {
-  kSynced,   ///< On the disk when the write returns; writers at the same time share one sync.
-  kProcess,  ///< With the operating system: survives this process, not the machine.
-};
 
 struct KeyRange {
   std::string begin;
@@ -63,9 +60,17 @@ class Rocks {
   std::vector<std::optional<rocksdb::PinnableSlice>> get_many(
       std::span<const std::string> keys) const;
 
-  /// All of the batch or nothing. After a write that failed the disk may hold some of it without
-  /// anybody knowing, so no later write is taken until the store is opened again.
-  void write(rocksdb::WriteBatch& batch, Durability durability);
+  /// All of the batch or nothing; with the operating system when it returns: it survives this
+  /// process, and the machine from the next sync() on. After a write or sync that failed the disk
+  /// may hold some of it without anybody knowing, so no later write is taken until the store is
+  /// opened again.
+  void write(rocksdb::WriteBatch& batch);
+  /// What was written before the call is on the disk when this returns; calls at the same time
+  /// share one sync. Writes go on meanwhile.
+  void sync();
+  /// Throws StoreError after a write or sync that failed: what is read may not be on the disk, and
+  /// must not be acknowledged.
+  void check_not_failed() const;
 
   /// Removes every file that holds an older state of the ranges: flushes, compacts them down to
   /// the bottom, and returns when the files before are gone. The ranges' keys must have been
@@ -87,6 +92,7 @@ class Rocks {
   void check_erasure(const rocksdb::Status& status) const;
   bool any_left_of(std::uint64_t newest_number) const;
   std::uint64_t newest_file_number() const;
+  void fail(const rocksdb::Status& status);
 
   const std::filesystem::path directory_;  // the data directory, for messages
   const std::filesystem::path path_;       // the store in it
@@ -95,8 +101,15 @@ class Rocks {
 
   mutable std::shared_mutex scans_;  // shared by scans; an erasure waits for those before it
   std::mutex erasing_;               // one erasure at a time
-  std::mutex failure_mutex_;
+  mutable std::mutex failure_mutex_;
   std::optional<std::string> failure_;  // why writes are refused
+
+  // Syncs that writers wait for, by number.
+  std::mutex sync_mutex_;
+  std::condition_variable synced_;
+  std::uint64_t syncs_wanted_ = 0;
+  std::uint64_t syncs_done_ = 0;
+  bool syncing_ = false;
 
   std::unique_ptr<rocksdb::DB> db_;  // last: closes before what it calls goes
 };

@@ -51,7 +51,8 @@ void Rocks::erase_traces(std::span<const KeyRange> ranges) {
   std::string erasure;
   append_number(erasure, newest_number);
   batch.Put(std::string(kErasuresKey), erasure);
-  write(batch, Durability::kSynced);
+  write(batch);
+  sync();
   check_erasure(db_->Flush({}));
   // RocksDB removes files behind our back, and a read at the same time can make it leave one.
   const auto deadline = std::chrono::steady_clock::now() + kFilesWait;

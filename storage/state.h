@@ -32,8 +32,9 @@ struct Catalog::State {
 
   Rocks& rocks;
 
-  /// One change at a time, from looking at what is known to publishing what is new. What is
-  /// published is always on the disk already.
+  /// One change at a time, from looking at what is known to the sync of what is new. That is
+  /// published once it is written and acknowledged once it is synced, so that whoever reads it from
+  /// the store finds it here too. Where a sync fails nothing more is written.
   std::mutex changing;
 
   mutable std::shared_mutex published;  // guards all below

@@ -143,5 +143,21 @@ TEST(DiskFailure, SaysThatTheDiskIsFullAndWhere) {
   EXPECT_EQ(db->history().users(), 1);
 }
 
+// The event is there to read when its sync fails; a second try must not take that for recorded.
+TEST(DiskFailure, WhatWasNotSyncedIsNotAcknowledgedWhenItIsSentAgain) {
+  const StoreDirectory directory;
+  FlakyDisk disk;
+  const auto db = directory.open({.env = disk.env.get()});
+  const Item put = item("a", "text");
+  db->catalog().put({&put, 1});
+  NewEvent identified = view("u", "a", 2);
+  identified.event_id = "e";
+  disk.files->fail_after(1, Fault::kBroken);  // the log takes it, and is not synced
+  EXPECT_THAT(store_error([&] { record(*db, identified); }), HasSubstr("cannot write"));
+  disk.files->mend();
+  EXPECT_THAT(items_of(*db, "u"), ::testing::ElementsAre("a"));
+  EXPECT_THAT(store_error([&] { record(*db, identified); }), HasSubstr("cannot write"));
+}
+
 }  // namespace
 }  // namespace fovea::storage

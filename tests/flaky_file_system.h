@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -33,6 +34,23 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
 
   /// Every sync takes this long, as on a disk, so that threads meet in the middle of a write.
   void slow_syncs(std::chrono::microseconds each) { sync_us_ = each.count(); }
+
+  std::int64_t syncs() const { return syncs_; }
+
+  /// Syncs begin and do not end until they may.
+  void hold_syncs() {
+    const std::lock_guard lock(hold_mutex_);
+    holding_ = true;
+  }
+  void await_held_sync() {
+    std::unique_lock lock(hold_mutex_);
+    hold_changed_.wait(lock, [&] { return held_ > 0; });
+  }
+  void let_syncs_end() {
+    const std::lock_guard lock(hold_mutex_);
+    holding_ = false;
+    hold_changed_.notify_all();
+  }
 
   /// From here on nothing reaches the disk: closing a store is then like losing its machine.
   void cut_power() {
@@ -120,11 +138,14 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
     }
     using rocksdb::FSWritableFileOwnerWrapper::PositionedAppend;
     rocksdb::IOStatus Sync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
+      ++system_.syncs_;
       const auto fault = system_.spend();
+      const std::uint64_t written = written_;  // others may append meanwhile
+      system_.wait_while_held();
       if (system_.sync_us_ > 0) {
         std::this_thread::sleep_for(std::chrono::microseconds(system_.sync_us_));
       }
-      if (fault.ok()) system_.note_synced(name_, written_);
+      if (fault.ok()) system_.note_synced(name_, written);
       return fault;
     }
     rocksdb::IOStatus Fsync(const rocksdb::IOOptions& options,
@@ -143,7 +164,7 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
    private:
     FlakyFileSystem& system_;
     std::string name_;
-    std::uint64_t written_ = 0;
+    std::atomic<std::uint64_t> written_ = 0;
   };
 
   rocksdb::IOStatus spend() {
@@ -155,6 +176,14 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
   }
   bool tears() { return writes_left_ == -1; }  // only the first write to fail leaves a torn end
 
+  void wait_while_held() {
+    std::unique_lock lock(hold_mutex_);
+    ++held_;
+    hold_changed_.notify_all();
+    hold_changed_.wait(lock, [&] { return !holding_; });
+    --held_;
+  }
+
   void note_synced(const std::string& name, std::uint64_t bytes) {
     const std::lock_guard lock(mutex_);
     synced_[name] = bytes;
@@ -164,6 +193,11 @@ class FlakyFileSystem : public rocksdb::FileSystemWrapper {
   std::atomic<Fault> fault_{Fault::kBroken};
   std::atomic<bool> power_{true};
   std::atomic<std::int64_t> sync_us_{0};
+  std::atomic<std::int64_t> syncs_{0};
+  std::mutex hold_mutex_;
+  std::condition_variable hold_changed_;
+  bool holding_ = false;
+  int held_ = 0;
   std::mutex mutex_;
   std::map<std::string, std::uint64_t> synced_;  // bytes that survive a loss of power
 };

@@ -65,6 +65,39 @@ TEST(StoreThreads, CallsForManyUsersInAnyOrderDoNotWaitForEachOther) {
   }
 }
 
+TEST(StoreThreads, WhatIsShownIsNotedWhileAnotherWaitsForTheDisk) {
+  const StoreDirectory directory;
+  FlakyDisk disk;
+  const auto db = directory.open({.env = disk.env.get()});
+  disk.files->hold_syncs();
+  std::atomic<bool> recorded{false};
+  std::jthread recorder([&] {
+    record(*db, view("u", "a", 1));
+    recorded = true;
+  });
+  disk.files->await_held_sync();
+  db->exposures().append("u", {"r1", 1, "v", {0}});
+  EXPECT_EQ(db->exposures().read("u", 10).size(), 1U);
+  EXPECT_EQ(items_of(*db, "u"), std::vector<std::string>{"a"}) << "read, though not acknowledged";
+  EXPECT_FALSE(recorded) << "acknowledged before it was on the disk";
+  disk.files->let_syncs_end();
+  recorder.join();
+  EXPECT_TRUE(recorded);
+}
+
+TEST(StoreThreads, ThoseWhoWaitForTheDiskShareItsSyncs) {
+  const StoreDirectory directory;
+  FlakyDisk disk;
+  disk.files->slow_syncs(kSync);
+  const auto db = directory.open({.env = disk.env.get()});
+  constexpr int kEvents = 50;
+  const auto before = disk.files->syncs();
+  in_threads([&](int t) {
+    for (int i = 0; i < kEvents; ++i) record(*db, view("u" + std::to_string(t), "a", i));
+  });
+  EXPECT_LT(disk.files->syncs() - before, kThreads * kEvents);
+}
+
 TEST(StoreThreads, EverythingAtOnce) {
   const StoreDirectory directory;
   FlakyDisk disk;
