@@ -10,7 +10,7 @@ namespace fovea::engine {
 namespace {
 
 /// Beyond so many numbers, looking up is faster than comparing with each.
-constexpr std::size_t kComparedMax = 8;
+constexpr std::size_t kComparedMax = 32;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // Comparing is bound by arithmetic where two numbers fit into a register, by memory where eight do.
@@ -59,18 +59,50 @@ FOVEA_CLONES void add_in_range(std::span<const double> values, NumberTest::Range
   add_passing(values, [=](double x) { return int{x >= low} & int{x <= high}; }, out);
 }
 
+/// Adds the places of any of the wanted values. As many are compared with all of them as fit into
+/// a few registers, and hits are as wide as the values until then. Inlined into the clones.
+template <typename Lane, typename T>
+inline __attribute__((always_inline)) void add_any_equal_of(std::span<const T> values,
+                                                            std::span<const T> wanted,
+                                                            ChunkBits& out) {
+  static_assert(sizeof(Lane) == sizeof(T));
+  constexpr std::size_t kTogether = sizeof(T) < 8 ? 64 : 16;
+  std::array<std::uint8_t, 64> verdicts;
+  std::size_t i = 0;
+  for (; i + 64 <= values.size(); i += 64) {
+    for (std::size_t j = 0; j < 64; j += kTogether) {
+      const T* const some = values.data() + i + j;
+      std::array<Lane, kTogether> hits{};
+      for (const T one : wanted) {
+        for (std::size_t k = 0; k < kTogether; ++k) hits[k] |= static_cast<Lane>(some[k] == one);
+      }
+      for (std::size_t k = 0; k < kTogether; ++k) {
+        verdicts[j + k] = static_cast<std::uint8_t>(hits[k]);
+      }
+    }
+    out.words[i / 64] |= pack(verdicts);
+  }
+  for (; i < values.size(); ++i) {
+    if (std::find(wanted.begin(), wanted.end(), values[i]) != wanted.end()) out.insert(i);
+  }
+}
+
 // Clang has no clones of templates.
-FOVEA_CLONES void add_equal(std::span<const std::uint8_t> codes, std::uint8_t wanted,
-                            ChunkBits& out) {
-  add_passing(codes, [=](std::uint8_t code) { return code == wanted; }, out);
+FOVEA_CLONES void add_any_equal(std::span<const std::uint8_t> codes,
+                                std::span<const std::uint8_t> wanted, ChunkBits& out) {
+  add_any_equal_of<std::uint8_t>(codes, wanted, out);
 }
-FOVEA_CLONES void add_equal(std::span<const std::uint16_t> codes, std::uint16_t wanted,
-                            ChunkBits& out) {
-  add_passing(codes, [=](std::uint16_t code) { return code == wanted; }, out);
+FOVEA_CLONES void add_any_equal(std::span<const std::uint16_t> codes,
+                                std::span<const std::uint16_t> wanted, ChunkBits& out) {
+  add_any_equal_of<std::uint16_t>(codes, wanted, out);
 }
-FOVEA_CLONES void add_equal(std::span<const std::uint32_t> codes, std::uint32_t wanted,
-                            ChunkBits& out) {
-  add_passing(codes, [=](std::uint32_t code) { return code == wanted; }, out);
+FOVEA_CLONES void add_any_equal(std::span<const std::uint32_t> codes,
+                                std::span<const std::uint32_t> wanted, ChunkBits& out) {
+  add_any_equal_of<std::uint32_t>(codes, wanted, out);
+}
+FOVEA_CLONES void add_any_equal(std::span<const double> numbers, std::span<const double> wanted,
+                                ChunkBits& out) {
+  add_any_equal_of<std::uint64_t>(numbers, wanted, out);
 }
 
 template <typename Code>
@@ -81,10 +113,11 @@ ChunkBits passing_codes(std::span<const Code> codes, const CodeTest& test) {
     add_passing(codes, [=](Code code) { return verdicts[code]; }, out);
     return out;
   }
-  for (const std::uint32_t wanted : test.codes) {
-    if (wanted > std::numeric_limits<Code>::max()) continue;
-    add_equal(codes, static_cast<Code>(wanted), out);
+  std::vector<Code> wanted;
+  for (const std::uint32_t code : test.codes) {
+    if (code <= std::numeric_limits<Code>::max()) wanted.push_back(static_cast<Code>(code));
   }
+  if (!wanted.empty()) add_any_equal(codes, std::span<const Code>(wanted), out);
   return out;
 }
 
@@ -115,7 +148,11 @@ NumberTest::NumberTest(const Filter::Comparison& comparison) {
   for (const double x : numbers) {
     switch (comparison.test) {
       case Filter::Test::kEqual:
-        ranges.push_back({x, x});
+        if (numbers.size() == 1) {
+          ranges.push_back({x, x});  // what is compared with one alone is faster this way
+        } else {
+          equal.push_back(x);
+        }
         break;
       case Filter::Test::kLess:
         ranges.push_back({-kInfinity, std::nextafter(x, -kInfinity)});
@@ -143,6 +180,7 @@ bool CodeTest::holds(std::uint32_t code) const {
 ChunkBits passing(std::span<const double> values, const NumberTest& test) {
   ChunkBits out;
   for (const NumberTest::Range range : test.ranges) add_in_range(values, range, out);
+  if (!test.equal.empty()) add_any_equal(values, std::span(test.equal), out);
   if (!test.set.empty()) {
     add_passing(values, [&](double x) { return test.set.contains(x); }, out);
   }

@@ -60,13 +60,14 @@ class NumberSet {
   std::vector<double> slots_;  // NaN where there is none
 };
 
-/// Of numbers: to lie in a range, ends included, or in the set.
+/// Of numbers: to lie in a range, ends included, or to be one of a few or of the set.
 struct NumberTest {
   struct Range {
     double low = 0;
     double high = 0;
   };
   std::vector<Range> ranges;
+  std::vector<double> equal;
   NumberSet set;
 
   NumberTest() = default;
