@@ -1,11 +1,10 @@
-// One io thread accepts, reads, parses and writes; workers answer. Whatever is not a worker's runs
-// on the io thread, so that nothing here needs a lock.
+// Thrift over a port's connections: frames are read, parsed and written on the io thread, answered
+// by workers, in the order of their connection.
 #include "api/server.h"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio.hpp>
@@ -15,17 +14,12 @@
 #include <new>
 #include <optional>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
-#include <unordered_set>
 #include <utility>
 #include <variant>
 
-#include "api/address.h"
-#include "api/admission.h"
-#include "api/call.h"
+#include "api/connections.h"
 #include "api/dispatch.h"
 #include "api/framing.h"
 #include "api/handler.h"
@@ -34,42 +28,10 @@ namespace fovea::api {
 namespace {
 
 namespace asio = boost::asio;
-using asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
-using std::chrono::milliseconds;
 
 /// Completes with (error, results...) instead of throwing: a connection that ends is nothing rare.
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
-
-constexpr milliseconds kTimeoutResolution{100};
-/// After an accept that failed for want of descriptors or memory, which trying again at once would
-/// not cure.
-constexpr milliseconds kAcceptPause{100};
-/// How long a peer may take to read the last answer before its connection is reset.
-constexpr milliseconds kLingerTimeout{1000};
-
-/// Lets one line a second through, so that whoever misbehaves cannot fill the log's disk.
-class LogLimit {
- public:
-  void warn(const std::string& line) {
-    const auto now = Clock::now();
-    if (now < next_) {
-      ++suppressed_;
-      return;
-    }
-    if (suppressed_ > 0) {
-      spdlog::warn("{} ({} more like it)", line, suppressed_);
-    } else {
-      spdlog::warn("{}", line);
-    }
-    suppressed_ = 0;
-    next_ = now + std::chrono::seconds{1};
-  }
-
- private:
-  Clock::time_point next_;
-  std::size_t suppressed_ = 0;
-};
 
 std::span<const std::uint8_t> bytes_of(const std::string& text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
@@ -80,106 +42,55 @@ struct Answer {
   std::optional<Reply> reply;  // absent: a worker has it, or will
 };
 
-/// One connection; lives as long as its coroutines and the requests that workers have.
+/// What has been read of a connection and is to be written to it. Lives as long as the connection
+/// and the requests that workers have of it; those look at `answers`, `gone` and `answered` only.
 struct Session {
-  Session(asio::io_context& io, tcp::socket connected)
-      : socket(std::move(connected)), room(io), answered(io) {}
+  Session(Connection& of, const asio::any_io_executor& io)
+      : connection(of), room(io), answered(io) {}
 
   bool wants_more(const ServerOptions& options) const {
     return answers.size() < options.pipelined_max && unsent_bytes < options.unsent_bytes_max;
   }
-  void read_at_most(milliseconds timeout) { read_deadline = after(timeout); }
-  void write_at_most(milliseconds timeout) { write_deadline = after(timeout); }
-  static Clock::time_point after(milliseconds timeout) {
-    return timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
+  void finish(Answer& answer, Reply reply) {
+    unsent_bytes += reply.payload.size();
+    answer.reply = std::move(reply);
+    answered.cancel();
   }
 
-  tcp::socket socket;
+  Connection& connection;
   ReceiveBuffer buffer;
   std::list<Answer> answers;     // in the order of the requests; the first is written next
   std::size_t unsent_bytes = 0;  // of answers
   asio::steady_timer room;       // cancelled when an answer is written
   asio::steady_timer answered;   // cancelled when there is one, or no more will come
-  bool reading_frame = false;    // its read timeout runs
   bool idle = false;             // waits for a frame's first byte
   bool done_reading = false;
   bool lingering = false;          // what still comes is dropped
   std::atomic<bool> gone = false;  // nobody waits for answers any more; workers look at it
-  Clock::time_point read_deadline = Clock::time_point::max();
-  Clock::time_point write_deadline = Clock::time_point::max();
 };
 using SessionPtr = std::shared_ptr<Session>;
-
-tcp::endpoint resolve(asio::io_context& io, const ServerOptions& options) {
-  boost::system::error_code error;
-  const auto numeric = asio::ip::make_address(options.host, error);
-  if (!error) return {numeric, options.port};
-  tcp::resolver resolver(io);
-  const auto found = resolver.resolve(options.host, std::to_string(options.port), error);
-  if (error || found.empty()) {
-    throw std::runtime_error(fmt::format("cannot listen on '{}': {}", options.host,
-                                         error ? error.message() : "it has no address"));
-  }
-  return found.begin()->endpoint();
-}
-
-std::string to_text(const tcp::endpoint& endpoint) {
-  return to_string(HostPort{endpoint.address().to_string(), endpoint.port()});
-}
 
 }  // namespace
 
 struct Server::State {
   State(std::unique_ptr<FoveaIf> handler, FoveaIf& answering, ServerOptions given)
-      : own_handler(std::move(handler)),
-        service(answering),
-        options(std::move(given)),
-        threads(options.threads > 0 ? options.threads
-                                    : std::max(1U, std::thread::hardware_concurrency())),
-        admission({threads, options.requests_max, options.wait_max}) {}
+      : own_handler(std::move(handler)), service(answering), options(std::move(given)) {}
 
-  void listen();
-  void run();
-  void drain();
-
-  asio::awaitable<void> accept();
-  asio::awaitable<void> enforce_timeouts();
-  asio::awaitable<void> serve(tcp::socket socket);
+  asio::awaitable<void> converse(Connection& connection);
   asio::awaitable<void> read_requests(SessionPtr session);
   asio::awaitable<bool> read_more(Session& session, std::size_t missing_bytes);
-  asio::awaitable<void> drop_what_comes(Session& session);
   asio::awaitable<void> write_answers(Session& session);
   asio::awaitable<bool> write(Session& session, const std::string& payload);
   void answer(const SessionPtr& session, const Frame& frame);
-  void answer_on_worker(const SessionPtr& session, Answer& answer, const Frame& frame);
-  void leave(std::optional<Clock::duration> worked);
-  static void finish(Session& session, Answer& answer, Reply reply);
+  Reply answer_now(WireProtocol protocol, const std::string& payload);
 
   const std::unique_ptr<FoveaIf> own_handler;
   FoveaIf& service;
   const ServerOptions options;
-  const std::size_t threads;
 
-  // The io thread's. They outlive `io`, which destroys the coroutines that a drain has cut short.
-  std::unordered_set<Session*> sessions;
-  Admission admission;
-  bool draining = false;
-  LogLimit accept_errors;
-  LogLimit too_many_connections;
-  LogLimit overloads;
   LogLimit faults;
 
-  std::atomic<std::size_t> open_connections{0};
-  std::atomic<std::size_t> open_requests{0};  // what admission counts, for any thread
-  tcp::endpoint endpoint;                     // written before the threads start
-
-  asio::io_context io{1};
-  tcp::acceptor acceptor{io};
-  asio::steady_timer accept_pause{io};
-  asio::steady_timer timeouts{io};
-  asio::steady_timer drain_end{io};
-  std::optional<asio::thread_pool> workers;
-  std::thread io_thread;
+  Connections connections{options, [this](Connection& connection) { return converse(connection); }};
 };
 
 Server::Server(engine::Engine& engine, ServerOptions options) {
@@ -191,135 +102,24 @@ Server::Server(engine::Engine& engine, ServerOptions options) {
 Server::Server(FoveaIf& service, ServerOptions options)
     : state_(std::make_unique<State>(nullptr, service, std::move(options))) {}
 
-Server::~Server() { stop(); }
+Server::~Server() = default;
 
-void Server::start() {
-  state_->listen();
-  state_->run();
-}
+void Server::start() { state_->connections.start(); }
+void Server::stop() { state_->connections.stop(); }
+std::uint16_t Server::port() const { return state_->connections.port(); }
+std::string Server::address() const { return state_->connections.address(); }
+std::size_t Server::connections() const { return state_->connections.open(); }
+std::size_t Server::requests() const { return state_->connections.requests(); }
+std::uint64_t Server::refused() const { return state_->connections.refused(); }
 
-void Server::stop() {
-  if (!state_->io_thread.joinable()) return;
-  asio::post(state_->io, [this] { state_->drain(); });
-  state_->io_thread.join();
-  state_->workers->join();
-  state_->draining = false;  // sessions that were cut end with `io`, and have nobody to tell
-}
-
-std::uint16_t Server::port() const { return state_->endpoint.port(); }
-std::string Server::address() const { return to_text(state_->endpoint); }
-std::size_t Server::connections() const { return state_->open_connections; }
-std::size_t Server::requests() const { return state_->open_requests; }
-
-void Server::State::listen() {
-  endpoint = resolve(io, options);
-  if (!endpoint.address().is_loopback() && !options.insecure) {
-    throw std::runtime_error(
-        fmt::format("{} can be reached from other machines, and the wire is not encrypted; listen "
-                    "on 127.0.0.1, "
-                    "or give --insecure to allow it",
-                    to_text(endpoint)));
-  }
+asio::awaitable<void> Server::State::converse(Connection& connection) {
+  using namespace asio::experimental::awaitable_operators;
+  const auto session = std::make_shared<Session>(connection, connection.socket.get_executor());
   try {
-    acceptor.open(endpoint.protocol());
-    acceptor.set_option(tcp::acceptor::reuse_address(true));
-    acceptor.bind(endpoint);
-    acceptor.listen();
-    endpoint = acceptor.local_endpoint();
-  } catch (const boost::system::system_error& error) {
-    throw std::runtime_error(
-        fmt::format("cannot listen on {}: {}", to_text(endpoint), error.code().message()));
-  }
-}
-
-void Server::State::run() {
-  workers.emplace(threads);
-  asio::co_spawn(io, accept(), asio::detached);
-  asio::co_spawn(io, enforce_timeouts(), asio::detached);
-  io_thread = std::thread([this] { io.run(); });
-}
-
-/// Stops accepting and reading. Sessions end when what they have received is answered.
-void Server::State::drain() {
-  draining = true;
-  boost::system::error_code ignored;
-  acceptor.close(ignored);
-  accept_pause.cancel();
-  for (Session* session : sessions) {
-    session->socket.shutdown(tcp::socket::shutdown_receive, ignored);
-  }
-  if (sessions.empty()) {
-    io.stop();
-  } else if (options.drain_timeout.count() > 0) {
-    drain_end.expires_after(options.drain_timeout);
-    drain_end.async_wait([this](const boost::system::error_code& error) {
-      if (error) return;
-      spdlog::warn("{} connections were not done within {} ms and are cut", sessions.size(),
-                   options.drain_timeout.count());
-      io.stop();
-    });
-  }
-}
-
-asio::awaitable<void> Server::State::accept() {
-  while (!draining) {
-    auto [error, socket] = co_await acceptor.async_accept(kAsTuple);
-    if (draining) break;
-    if (error) {
-      accept_errors.warn(fmt::format("a connection could not be accepted: {}", error.message()));
-      accept_pause.expires_after(kAcceptPause);
-      co_await accept_pause.async_wait(kAsTuple);
-    } else if (sessions.size() >= options.connections_max) {
-      too_many_connections.warn(fmt::format(
-          "a connection is closed at once: {} are open, the limit", options.connections_max));
-    } else {
-      asio::co_spawn(io, serve(std::move(socket)), asio::detached);
-    }
-  }
-}
-
-/// One timer for all connections: a timer of its own for each frame would cost more than it tells.
-asio::awaitable<void> Server::State::enforce_timeouts() {
-  for (;;) {
-    timeouts.expires_after(kTimeoutResolution);
-    co_await timeouts.async_wait(kAsTuple);
-    const auto now = Clock::now();
-    for (Session* session : sessions) {
-      if (session->read_deadline > now && session->write_deadline > now) continue;
-      spdlog::debug("a connection is closed: its {} timeout has passed",
-                    session->write_deadline <= now ? "write"
-                    : session->reading_frame       ? "read"
-                                                   : "idle");
-      boost::system::error_code ignored;
-      session->socket.close(ignored);  // what the session waits for ends with an error
-    }
-  }
-}
-
-asio::awaitable<void> Server::State::serve(tcp::socket socket) {
-  const auto session = std::make_shared<Session>(io, std::move(socket));
-  struct Registration {
-    State& state;
-    Session& session;
-    Registration(State& server, Session& entered) : state(server), session(entered) {
-      state.sessions.insert(&session);
-      ++state.open_connections;
-    }
-    ~Registration() {
-      state.sessions.erase(&session);
-      --state.open_connections;
-      if (state.draining && state.sessions.empty()) state.io.stop();
-    }
-  } registration(*this, *session);
-
-  boost::system::error_code ignored;
-  session->socket.set_option(tcp::no_delay(true), ignored);
-  try {
-    using namespace asio::experimental::awaitable_operators;
     co_await (read_requests(session) && write_answers(*session));
-  } catch (const std::exception& error) {  // no memory, in practice
+  } catch (...) {
     session->gone = true;
-    faults.warn(fmt::format("a connection is closed: {}", error.what()));
+    throw;
   }
 }
 
@@ -332,14 +132,14 @@ asio::awaitable<void> Server::State::read_requests(SessionPtr session) {
       if (!more) break;
       continue;
     }
-    session->reading_frame = false;
-    session->read_deadline = Clock::time_point::max();
+    session->connection.reading_request = false;
+    session->connection.wait();
     if (const auto* bad = std::get_if<BadFrame>(&parsed)) {
       Reply reply;
       if (bad->protocol) reply.payload = protocol_error(*bad->protocol, bad->reason);
       reply.close = true;
       reply.fault = fmt::format("a connection is closed: {}", bad->reason);
-      finish(*session, session->answers.emplace_back(), std::move(reply));
+      session->finish(session->answers.emplace_back(), std::move(reply));
       session->lingering = true;
       break;
     }
@@ -351,7 +151,7 @@ asio::awaitable<void> Server::State::read_requests(SessionPtr session) {
       co_await session->room.async_wait(kAsTuple);
     }
   }
-  if (session->lingering) co_await drop_what_comes(*session);
+  if (session->lingering) co_await connections.drop_what_comes(session->connection);
   session->done_reading = true;
   session->answered.cancel();
 }
@@ -359,42 +159,30 @@ asio::awaitable<void> Server::State::read_requests(SessionPtr session) {
 /// False: the connection has ended, or should.
 asio::awaitable<bool> Server::State::read_more(Session& session, std::size_t missing_bytes) {
   boost::system::error_code ignored;
-  if (draining && session.socket.available(ignored) == 0) co_return false;
+  if (connections.draining() && session.connection.socket.available(ignored) == 0) co_return false;
   session.idle = session.buffer.data().empty();
   if (session.idle) {
     // Who waits for an answer is not idle; the last one starts the time.
-    if (session.answers.empty()) session.read_at_most(options.idle_timeout);
-  } else if (!session.reading_frame) {
+    if (session.answers.empty()) session.connection.wait_at_most(options.idle_timeout);
+  } else if (!session.connection.reading_request) {
     // Set once a frame, so that a byte now and then does not keep it open.
-    session.reading_frame = true;
-    session.read_at_most(options.read_timeout);
+    session.connection.reading_request = true;
+    session.connection.wait_at_most(options.read_timeout);
   }
   const auto room = session.buffer.room(missing_bytes);
-  auto [error, bytes] =
-      co_await session.socket.async_read_some(asio::buffer(room.data(), room.size()), kAsTuple);
+  auto [error, bytes] = co_await session.connection.socket.async_read_some(
+      asio::buffer(room.data(), room.size()), kAsTuple);
   session.idle = false;
   if (error) {
     if (!session.buffer.data().empty() && error == asio::error::eof) {
       spdlog::debug("a connection ended within a frame");
     }
     // Thrift's clients never close one direction alone: who does not send does not listen.
-    if (!draining) session.gone = true;
+    if (!connections.draining()) session.gone = true;
     co_return false;
   }
   session.buffer.received(bytes);
   co_return true;
-}
-
-/// A socket that is closed while bytes are unread is reset, and the peer may lose the last answer;
-/// so what still comes is read and dropped until the peer closes, or for a while after the last
-/// answer.
-asio::awaitable<void> Server::State::drop_what_comes(Session& session) {
-  for (;;) {
-    const auto room = session.buffer.room(ReceiveBuffer::kChunkBytesMax);
-    auto [error, bytes] =
-        co_await session.socket.async_read_some(asio::buffer(room.data(), room.size()), kAsTuple);
-    if (error) co_return;
-  }
 }
 
 /// In the order of the requests, until no more can come.
@@ -416,84 +204,54 @@ asio::awaitable<void> Server::State::write_answers(Session& session) {
     boost::system::error_code ignored;
     if (!writable) {
       session.gone = true;
-      session.socket.close(ignored);  // ends the reading
+      session.connection.socket.close(ignored);  // ends the reading
     } else if (reply.close) {
       writable = false;
-      session.socket.shutdown(tcp::socket::shutdown_send, ignored);
+      session.connection.socket.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
       session.lingering = true;
       session.gone = true;  // what was asked after it cannot be trusted either
-      session.read_at_most(kLingerTimeout);
+      session.connection.wait_at_most(kLingerTimeout);
     } else if (session.idle && session.answers.empty()) {
-      session.read_at_most(options.idle_timeout);
+      session.connection.wait_at_most(options.idle_timeout);
     }
     session.room.cancel();
   }
 }
 
 asio::awaitable<bool> Server::State::write(Session& session, const std::string& payload) {
-  session.write_at_most(options.write_timeout);
+  session.connection.write_at_most(options.write_timeout);
   const auto header = frame_header(payload.size());
   const std::array<asio::const_buffer, 2> buffers = {asio::buffer(header), asio::buffer(payload)};
-  auto [error, bytes] = co_await asio::async_write(session.socket, buffers, kAsTuple);
-  session.write_deadline = Clock::time_point::max();
+  auto [error, bytes] = co_await asio::async_write(session.connection.socket, buffers, kAsTuple);
+  session.connection.written();
   co_return !error;
 }
 
-void Server::State::finish(Session& session, Answer& answer, Reply reply) {
-  session.unsent_bytes += reply.payload.size();
-  answer.reply = std::move(reply);
-  session.answered.cancel();
-}
-
 void Server::State::answer(const SessionPtr& session, const Frame& frame) {
-  Answer& place = session->answers.emplace_back();
-  if (const auto refusal = admission.enter()) {
-    Overloaded overloaded;
-    overloaded.message = refusal->message;
-    overloaded.retry_after_ms = static_cast<std::int32_t>(refusal->retry_after.count());
-    overloads.warn(overloaded.message);
-    finish(*session, place, refuse(overloaded, frame));
+  Answer& place = session->answers.emplace_back();  // stays where it is until it is written
+  if (const auto overloaded = connections.overload()) {
+    session->finish(place, refuse(*overloaded, frame));
     return;
   }
-  open_requests = admission.requests();
-  try {
-    answer_on_worker(session, place, frame);
-  } catch (...) {
-    leave({});
-    throw;
-  }
-}
-
-void Server::State::leave(std::optional<Clock::duration> worked) {
-  admission.leave(worked);
-  open_requests = admission.requests();
-}
-
-/// `place` stays where it is until it has its reply.
-void Server::State::answer_on_worker(const SessionPtr& session, Answer& place, const Frame& frame) {
-  const auto received = Clock::now();
   std::string payload(reinterpret_cast<const char*>(frame.payload.data()), frame.payload.size());
-  asio::post(*workers, [this, session, &place, received, protocol = frame.protocol,
-                        payload = std::move(payload)] {
+  connections.begin<Reply>(
+      [session] { return !session->gone; },
+      [this, protocol = frame.protocol, payload = std::move(payload)] {
+        return answer_now(protocol, payload);
+      },
+      [session, &place](Reply reply) { session->finish(place, std::move(reply)); });
+}
+
+Reply Server::State::answer_now(WireProtocol protocol, const std::string& payload) {
+  try {
+    return dispatch(service, Frame{protocol, bytes_of(payload)},
+                    {.reply_bytes_max = options.reply_bytes_max});
+  } catch (const std::bad_alloc&) {
     Reply reply;
-    std::optional<Clock::duration> worked;
-    if (!session->gone) {
-      const CurrentCall call(received);
-      const auto begin = Clock::now();
-      try {
-        reply = dispatch(service, Frame{protocol, bytes_of(payload)},
-                         {.reply_bytes_max = options.reply_bytes_max});
-      } catch (const std::bad_alloc&) {
-        reply.close = true;
-        reply.fault = "there is not enough memory for an answer";
-      }
-      worked = Clock::now() - begin;
-    }
-    asio::post(io, [this, session, &place, worked, reply = std::move(reply)]() mutable {
-      leave(worked);
-      finish(*session, place, std::move(reply));
-    });
-  });
+    reply.close = true;
+    reply.fault = "there is not enough memory for an answer";
+    return reply;
+  }
 }
 
 }  // namespace fovea::api

@@ -1,6 +1,6 @@
-// The server: accepts connections, reads frames, has them answered, writes the answers, in order.
-// Owns sockets, threads and every limit on them; what a frame says is dispatch's, what is answered
-// the service's. Boost.Asio stays inside the source.
+// The Thrift port: reads frames, has them answered, writes the answers, in order. Sockets, threads
+// and most limits are connections', what a frame says is dispatch's, what is answered the
+// service's. Boost.Asio stays inside the source.
 #pragma once
 
 #include <chrono>
@@ -64,6 +64,7 @@ class Server {
   std::string address() const;      ///< HOST:PORT, for people and clients.
   std::size_t connections() const;  ///< Open ones.
   std::size_t requests() const;     ///< Being answered or waiting for a worker.
+  std::uint64_t refused() const;    ///< Requests not let in, since the start.
 
  private:
   struct State;

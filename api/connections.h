@@ -1,0 +1,177 @@
+// The connections of one port: listens, accepts, keeps timeouts, drains, and hands what takes time
+// to workers. Owns sockets, threads and every limit on them; what is said over a connection is its
+// owner's (api/server: Thrift, api/http_server: HTTP). One io thread runs whatever is not a
+// worker's, so that owners need no lock. Only sources include this: Boost.Asio stays out of their
+// headers.
+#pragma once
+
+#include <fovea_wire/fovea_types.h>
+
+#include <atomic>
+#include <boost/asio.hpp>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+#include <unordered_set>
+#include <utility>
+
+#include "api/admission.h"
+#include "api/call.h"
+#include "api/server.h"
+
+namespace fovea::api {
+
+/// How long a peer may take to read the last answer before its connection is reset.
+inline constexpr std::chrono::milliseconds kLingerTimeout{1000};
+
+/// Lets one line a second through, so that whoever misbehaves cannot fill the log's disk. Not
+/// thread-safe.
+class LogLimit {
+ public:
+  void warn(const std::string& line);
+
+ private:
+  std::chrono::steady_clock::time_point next_;
+  std::size_t suppressed_ = 0;
+};
+
+/// One connection; lives in its coroutine.
+struct Connection {
+  using Clock = std::chrono::steady_clock;
+
+  explicit Connection(boost::asio::ip::tcp::socket connected) : socket(std::move(connected)) {}
+
+  /// The socket is closed when this has passed, to within a tenth of a second; 0: never.
+  void wait_at_most(std::chrono::milliseconds timeout) { deadline = after(timeout); }
+  void wait() { deadline = Clock::time_point::max(); }
+  /// The same for one who writes while another reads.
+  void write_at_most(std::chrono::milliseconds timeout) { write_deadline = after(timeout); }
+  void written() { write_deadline = Clock::time_point::max(); }
+
+  static Clock::time_point after(std::chrono::milliseconds timeout) {
+    return timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
+  }
+
+  boost::asio::ip::tcp::socket socket;
+  bool reading_request = false;  ///< Its read timeout runs.
+  Clock::time_point deadline = Clock::time_point::max();
+  Clock::time_point write_deadline = Clock::time_point::max();
+};
+
+/// start() and stop() from one thread at a time; port(), address(), open(), requests() and
+/// refused() from any; the rest from the io thread.
+class Connections {
+ public:
+  using Converse = std::function<boost::asio::awaitable<void>(Connection&)>;
+
+  /// `converse` serves one connection; it ends, and closes it, when its coroutine does. What it
+  /// works with must outlive this object.
+  Connections(ServerOptions options, Converse converse);
+  ~Connections();  ///< Stops.
+  Connections(const Connections&) = delete;
+  Connections& operator=(const Connections&) = delete;
+
+  void start();  ///< As Server::start().
+  void stop();   ///< As Server::stop().
+
+  std::uint16_t port() const { return endpoint_.port(); }
+  std::string address() const;
+  std::size_t open() const { return open_; }
+  std::size_t requests() const { return admitted_; }  ///< Being answered or waiting for a worker.
+  std::uint64_t refused() const { return refused_; }  ///< Requests, since the start.
+
+  bool draining() const { return draining_; }
+
+  /// What a request is to be refused with; absent: it is let in, and begin() or on_worker() must
+  /// follow.
+  std::optional<Overloaded> overload();
+
+  /// Runs `work()` on a worker, then `done(result)` here. Where `wanted()`, asked on the worker, is
+  /// false by then, nothing is run and the result is Result(). None of them may throw.
+  template <typename Result, typename Wanted, typename Work, typename Done>
+  void begin(Wanted wanted, Work work, Done done) {
+    const auto received = Connection::Clock::now();
+    auto task = [this, received, wanted = std::move(wanted), work = std::move(work),
+                 done = std::move(done)]() mutable {
+      Result result;
+      std::optional<Connection::Clock::duration> worked;
+      if (wanted()) {
+        const CurrentCall call(received);
+        const auto start = Connection::Clock::now();
+        result = work();
+        worked = Connection::Clock::now() - start;
+      }
+      boost::asio::post(
+          io_, [this, worked, done = std::move(done), result = std::move(result)]() mutable {
+            leave(worked);
+            std::move(done)(std::move(result));
+          });
+    };
+    try {
+      boost::asio::post(*workers_, std::move(task));
+    } catch (...) {  // no memory
+      leave({});
+      throw;
+    }
+  }
+
+  /// The same for one who waits for the result. What `work` refers to must stay where it is until
+  /// then.
+  template <typename Result>
+  boost::asio::awaitable<Result> on_worker(const std::function<Result()>& work) {
+    return boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void(Result)>(
+        [this, &work](auto done) {
+          begin<Result>([] { return true; }, [&work] { return work(); }, std::move(done));
+        },
+        boost::asio::use_awaitable);
+  }
+
+  /// A socket that is closed while bytes are unread is reset, and the peer may lose the last
+  /// answer; so what still comes is read and dropped until the peer closes.
+  boost::asio::awaitable<void> linger(Connection& connection);
+  /// The second half of that, until the peer closes or the connection's time is over.
+  boost::asio::awaitable<void> drop_what_comes(Connection& connection);
+
+ private:
+  using tcp = boost::asio::ip::tcp;
+
+  void listen();
+  void run();
+  void drain();
+  boost::asio::awaitable<void> accept();
+  boost::asio::awaitable<void> enforce_timeouts();
+  boost::asio::awaitable<void> serve(tcp::socket socket);
+
+  void leave(std::optional<Connection::Clock::duration> worked);
+
+  const ServerOptions options_;
+  const std::size_t threads_;
+  const Converse converse_;
+
+  // The io thread's. They outlive `io_`, which destroys the coroutines that a drain has cut short.
+  std::unordered_set<Connection*> connections_;
+  Admission admission_;
+  bool draining_ = false;
+  LogLimit accept_errors_;
+  LogLimit too_many_connections_;
+  LogLimit overloads_;
+  LogLimit faults_;
+
+  std::atomic<std::size_t> open_{0};
+  std::atomic<std::size_t> admitted_{0};  // what admission_ counts, for any thread
+  std::atomic<std::uint64_t> refused_{0};
+  tcp::endpoint endpoint_;  // written before the threads start
+
+  boost::asio::io_context io_{1};
+  tcp::acceptor acceptor_{io_};
+  boost::asio::steady_timer accept_pause_{io_};
+  boost::asio::steady_timer timeouts_{io_};
+  boost::asio::steady_timer drain_end_{io_};
+  std::optional<boost::asio::thread_pool> workers_;
+  std::thread io_thread_;
+};
+
+}  // namespace fovea::api
