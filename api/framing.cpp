@@ -6,25 +6,21 @@
 #include <algorithm>
 
 namespace fovea::api {
-namespace {
-
-constexpr std::uint8_t kBinaryByte = 0x80;
-constexpr std::uint8_t kCompactByte = 0x82;
-
-std::optional<WireProtocol> protocol_of(std::uint8_t first_byte) {
-  if (first_byte == kBinaryByte) return WireProtocol::kBinary;
-  if (first_byte == kCompactByte) return WireProtocol::kCompact;
-  return std::nullopt;
+ParsedFrame FrameReader::next(std::span<const std::uint8_t> bytes) {
+  const auto protocol = bytes.empty() ? std::nullopt : protocol_of(bytes[0]);
+  if (!protocol) return next_framed(bytes);
+  if (!unframed_) unframed_.emplace(*protocol, frame_bytes_max_);
+  const auto looked = unframed_->look(bytes);
+  if (const auto* need = std::get_if<NeedMore>(&looked)) return *need;
+  unframed_.reset();
+  if (const auto* no = std::get_if<NoMessage>(&looked)) {
+    return BadFrame{fmt::format("a message without a frame cannot be read: {}", no->reason),
+                    protocol, false};
+  }
+  return Frame{*protocol, bytes.first(std::get<MessageEnd>(looked).bytes), false};
 }
 
-}  // namespace
-
-ParsedFrame parse_frame(std::span<const std::uint8_t> bytes, std::size_t frame_bytes_max) {
-  // Told from the first byte, so that a client without frames hears of it before it waits for an
-  // answer.
-  if (!bytes.empty() && protocol_of(bytes[0])) {
-    return BadFrame{"the message comes without a frame; use Thrift's framed transport", {}};
-  }
+ParsedFrame FrameReader::next_framed(std::span<const std::uint8_t> bytes) const {
   // A frame holds a byte at least, and that byte tells the protocol in which to complain.
   constexpr std::size_t kLeast = kFrameHeaderBytes + 1;
   if (bytes.size() < kFrameHeaderBytes) return NeedMore{kLeast - bytes.size()};
@@ -41,9 +37,9 @@ ParsedFrame parse_frame(std::span<const std::uint8_t> bytes, std::size_t frame_b
                     bytes[kFrameHeaderBytes]),
         {}};
   }
-  if (length > frame_bytes_max) {
+  if (length > frame_bytes_max_) {
     return BadFrame{
-        fmt::format("the frame is {} bytes long; at most {} are allowed", length, frame_bytes_max),
+        fmt::format("the frame is {} bytes long; at most {} are allowed", length, frame_bytes_max_),
         protocol};
   }
   const std::size_t held = bytes.size() - kFrameHeaderBytes;

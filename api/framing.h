@@ -1,7 +1,7 @@
-// Bytes in, frames out: Thrift's framed transport. Knows neither sockets nor what a message means.
+// Bytes in, messages out, with frames and without. Knows neither sockets nor what a message means.
 //
-//     4 bytes       payload's length, big-endian
-//     the payload   first byte 0x80: binary protocol; 0x82: compact protocol
+//     4 bytes       payload's length, big-endian; below 2^31, so that its first byte tells it from
+//     the payload   a message: 0x80 of the binary, 0x82 of the compact protocol
 #pragma once
 
 #include <array>
@@ -13,35 +13,49 @@
 #include <variant>
 #include <vector>
 
-namespace fovea::api {
+#include "api/message_scan.h"
+#include "api/wire_protocol.h"
 
-enum class WireProtocol { kBinary, kCompact };
+namespace fovea::api {
 
 inline constexpr std::size_t kFrameHeaderBytes = 4;
 
-/// A whole frame lies at the beginning of the bytes.
+/// A whole message lies at the beginning of the bytes.
 struct Frame {
   WireProtocol protocol = WireProtocol::kBinary;
-  std::span<const std::uint8_t> payload;  ///< Views the bytes given.
+  std::span<const std::uint8_t> payload;  ///< The message; views the bytes given.
+  bool framed = true;                     ///< Behind a header, and so is its answer.
+
+  std::size_t bytes() const { return payload.size() + (framed ? kFrameHeaderBytes : 0); }
 };
 
-/// The bytes may become a frame. `bytes` more are missing at least; at most what the frame lacks.
-struct NeedMore {
-  std::size_t bytes = 0;
-};
-
-/// The bytes cannot become a frame, and neither can what follows: nothing tells where it would
+/// The bytes cannot become a message, and neither can what follows: nothing tells where it would
 /// begin.
 struct BadFrame {
   std::string reason;  ///< One sentence.
-  /// What the peer would understand an answer in. Absent: it does not speak framed Thrift.
+  /// What the peer would understand an answer in. Absent: it does not speak Thrift.
   std::optional<WireProtocol> protocol;
+  bool framed = true;
 };
 
 using ParsedFrame = std::variant<Frame, NeedMore, BadFrame>;
 
-/// Looks at the beginning of `bytes`. Allocates nothing, whatever length they claim.
-ParsedFrame parse_frame(std::span<const std::uint8_t> bytes, std::size_t frame_bytes_max);
+/// Tells the messages of one connection from each other. Allocates nothing to speak of, whatever
+/// length the bytes claim. Not thread-safe.
+class FrameReader {
+ public:
+  explicit FrameReader(std::size_t frame_bytes_max) : frame_bytes_max_(frame_bytes_max) {}
+
+  /// Looks at what has arrived and was not given as a frame yet: no fewer bytes than before, or
+  /// those behind the frame that was given last.
+  ParsedFrame next(std::span<const std::uint8_t> bytes);
+
+ private:
+  ParsedFrame next_framed(std::span<const std::uint8_t> bytes) const;
+
+  std::size_t frame_bytes_max_;
+  std::optional<MessageScan> unframed_;  // of a message that has not arrived whole
+};
 
 /// The header of a frame; `payload_bytes` is below 2^31.
 std::array<std::uint8_t, kFrameHeaderBytes> frame_header(std::size_t payload_bytes);

@@ -102,7 +102,7 @@ void add_serve(CLI::App& app) {
   command
       ->add_option(
           "--thrift", flags->thrift,
-          "HOST:PORT to listen on, framed binary or compact protocol; port 0: any free one")
+          "HOST:PORT to listen on, binary or compact protocol, framed or not; port 0: any free one")
       ->capture_default_str();
   command
       ->add_option("--threads", flags->threads,

@@ -39,14 +39,20 @@ std::span<const std::uint8_t> bytes_of(const std::string& text) {
 
 /// A request's place among the answers of its connection.
 struct Answer {
+  explicit Answer(bool in_frame) : framed(in_frame) {}
+
+  bool framed;                 // as the request was
   std::optional<Reply> reply;  // absent: a worker has it, or will
 };
 
 /// What has been read of a connection and is to be written to it. Lives as long as the connection
 /// and the requests that workers have of it; those look at `answers`, `gone` and `answered` only.
 struct Session {
-  Session(Connection& of, const asio::any_io_executor& io)
-      : connection(of), room(io), answered(io) {}
+  Session(Connection& of, std::size_t frame_bytes_max)
+      : connection(of),
+        reader(frame_bytes_max),
+        room(of.socket.get_executor()),
+        answered(of.socket.get_executor()) {}
 
   bool wants_more(const ServerOptions& options) const {
     return answers.size() < options.pipelined_max && unsent_bytes < options.unsent_bytes_max;
@@ -59,6 +65,7 @@ struct Session {
 
   Connection& connection;
   ReceiveBuffer buffer;
+  FrameReader reader;
   std::list<Answer> answers;     // in the order of the requests; the first is written next
   std::size_t unsent_bytes = 0;  // of answers
   asio::steady_timer room;       // cancelled when an answer is written
@@ -80,7 +87,7 @@ struct Server::State {
   asio::awaitable<void> read_requests(SessionPtr session);
   asio::awaitable<bool> read_more(Session& session, std::size_t missing_bytes);
   asio::awaitable<void> write_answers(Session& session);
-  asio::awaitable<bool> write(Session& session, const std::string& payload);
+  asio::awaitable<bool> write(Session& session, const std::string& payload, bool framed);
   void answer(const SessionPtr& session, const Frame& frame);
   Reply answer_now(WireProtocol protocol, const std::string& payload);
 
@@ -114,7 +121,7 @@ std::uint64_t Server::refused() const { return state_->connections.refused(); }
 
 asio::awaitable<void> Server::State::converse(Connection& connection) {
   using namespace asio::experimental::awaitable_operators;
-  const auto session = std::make_shared<Session>(connection, connection.socket.get_executor());
+  const auto session = std::make_shared<Session>(connection, options.frame_bytes_max);
   try {
     co_await (read_requests(session) && write_answers(*session));
   } catch (...) {
@@ -126,7 +133,7 @@ asio::awaitable<void> Server::State::converse(Connection& connection) {
 /// Frame by frame, as long as the connection has room for answers.
 asio::awaitable<void> Server::State::read_requests(SessionPtr session) {
   while (!session->lingering) {
-    const ParsedFrame parsed = parse_frame(session->buffer.data(), options.frame_bytes_max);
+    const ParsedFrame parsed = session->reader.next(session->buffer.data());
     if (const auto* need = std::get_if<NeedMore>(&parsed)) {
       const bool more = co_await read_more(*session, need->bytes);
       if (!more) break;
@@ -139,13 +146,13 @@ asio::awaitable<void> Server::State::read_requests(SessionPtr session) {
       if (bad->protocol) reply.payload = protocol_error(*bad->protocol, bad->reason);
       reply.close = true;
       reply.fault = fmt::format("a connection is closed: {}", bad->reason);
-      session->finish(session->answers.emplace_back(), std::move(reply));
+      session->finish(session->answers.emplace_back(bad->framed), std::move(reply));
       session->lingering = true;
       break;
     }
     const Frame& frame = std::get<Frame>(parsed);
     answer(session, frame);
-    session->buffer.consume(kFrameHeaderBytes + frame.payload.size());
+    session->buffer.consume(frame.bytes());
     while (!session->wants_more(options) && !session->lingering) {
       session->room.expires_at(Clock::time_point::max());
       co_await session->room.async_wait(kAsTuple);
@@ -197,7 +204,7 @@ asio::awaitable<void> Server::State::write_answers(Session& session) {
     const Reply reply = *std::move(session.answers.front().reply);
     if (reply.fault) faults.warn(*reply.fault);
     if (writable && !session.gone && !reply.payload.empty()) {
-      writable = co_await write(session, reply.payload);
+      writable = co_await write(session, reply.payload, session.answers.front().framed);
     }
     session.answers.pop_front();
     session.unsent_bytes -= reply.payload.size();
@@ -218,17 +225,20 @@ asio::awaitable<void> Server::State::write_answers(Session& session) {
   }
 }
 
-asio::awaitable<bool> Server::State::write(Session& session, const std::string& payload) {
+asio::awaitable<bool> Server::State::write(Session& session, const std::string& payload,
+                                           bool framed) {
   session.connection.write_at_most(options.write_timeout);
   const auto header = frame_header(payload.size());
-  const std::array<asio::const_buffer, 2> buffers = {asio::buffer(header), asio::buffer(payload)};
+  const std::array<asio::const_buffer, 2> buffers = {
+      asio::buffer(header, framed ? header.size() : 0), asio::buffer(payload)};
   auto [error, bytes] = co_await asio::async_write(session.connection.socket, buffers, kAsTuple);
   session.connection.written();
   co_return !error;
 }
 
 void Server::State::answer(const SessionPtr& session, const Frame& frame) {
-  Answer& place = session->answers.emplace_back();  // stays where it is until it is written
+  Answer& place =
+      session->answers.emplace_back(frame.framed);  // stays where it is until it is written
   if (const auto overloaded = connections.overload()) {
     session->finish(place, refuse(*overloaded, frame));
     return;

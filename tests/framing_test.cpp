@@ -8,6 +8,8 @@
 #include <string>
 #include <variant>
 
+#include "tests/messages.h"
+
 namespace fovea::api {
 namespace {
 
@@ -28,7 +30,7 @@ TEST(Framing, AWholeFrameIsFoundAndItsProtocolTold) {
        {std::pair('\x80', WireProtocol::kBinary), std::pair('\x82', WireProtocol::kCompact)}) {
     const std::string payload = std::string(1, first) + "rest";
     const auto bytes = frame_of(payload);
-    const auto parsed = parse_frame(bytes, kMax);
+    const auto parsed = FrameReader(kMax).next(bytes);
     const auto* frame = std::get_if<Frame>(&parsed);
     ASSERT_TRUE(frame);
     EXPECT_EQ(frame->protocol, protocol);
@@ -39,7 +41,7 @@ TEST(Framing, AWholeFrameIsFoundAndItsProtocolTold) {
 TEST(Framing, EverySplitNeedsNoMoreThanWhatIsMissing) {
   const auto bytes = frame_of("\x82" + std::string(40, 'x'));
   for (std::size_t have = 0; have < bytes.size(); ++have) {
-    const auto parsed = parse_frame(std::span(bytes).first(have), kMax);
+    const auto parsed = FrameReader(kMax).next(std::span(bytes).first(have));
     const auto* need = std::get_if<NeedMore>(&parsed);
     ASSERT_TRUE(need) << have;
     EXPECT_GE(need->bytes, 1U) << have;
@@ -52,7 +54,7 @@ TEST(Framing, WhatIsNeededIsEnoughInTheEnd) {
   std::size_t have = 0;
   int steps = 0;
   for (;; ++steps) {
-    const auto parsed = parse_frame(std::span(bytes).first(have), kMax);
+    const auto parsed = FrameReader(kMax).next(std::span(bytes).first(have));
     if (std::holds_alternative<Frame>(parsed)) break;
     have += std::get<NeedMore>(parsed).bytes;
   }
@@ -68,7 +70,7 @@ TEST(Framing, WhatFollowsAFrameIsLeftAlone) {
       "\x82"
       "second");
   bytes.insert(bytes.end(), second.begin(), second.end());
-  const auto parsed = parse_frame(bytes, kMax);
+  const auto parsed = FrameReader(kMax).next(bytes);
   EXPECT_EQ(text_of(std::get<Frame>(parsed).payload),
             "\x80"
             "first");
@@ -76,11 +78,11 @@ TEST(Framing, WhatFollowsAFrameIsLeftAlone) {
 
 TEST(Framing, TheLimitItselfIsAllowedAndOneMoreIsNot) {
   const auto at_limit = frame_of("\x80" + std::string(kMax - 1, 'x'));
-  EXPECT_TRUE(std::holds_alternative<Frame>(parse_frame(at_limit, kMax)));
+  EXPECT_TRUE(std::holds_alternative<Frame>(FrameReader(kMax).next(at_limit)));
 
   const auto over = frame_of("\x82" + std::string(kMax, 'x'));
   // Known from the header and one byte: the body need not be sent, let alone be held.
-  const auto parsed = parse_frame(std::span(over).first(kFrameHeaderBytes + 1), kMax);
+  const auto parsed = FrameReader(kMax).next(std::span(over).first(kFrameHeaderBytes + 1));
   const auto& bad = std::get<BadFrame>(parsed);
   EXPECT_EQ(bad.protocol, WireProtocol::kCompact);
   EXPECT_THAT(bad.reason, HasSubstr("1001 bytes"));
@@ -89,19 +91,32 @@ TEST(Framing, TheLimitItselfIsAllowedAndOneMoreIsNot) {
 
 TEST(Framing, AnEmptyFrameIsRefused) {
   const std::vector<std::uint8_t> bytes(kFrameHeaderBytes, 0);
-  EXPECT_THAT(std::get<BadFrame>(parse_frame(bytes, kMax)).reason, HasSubstr("empty"));
+  EXPECT_THAT(std::get<BadFrame>(FrameReader(kMax).next(bytes)).reason, HasSubstr("empty"));
 }
 
-TEST(Framing, MessagesWithoutFramesAreToldToUseFrames) {
-  for (const auto& bytes : {std::string("\x80\x01"), std::string("\x82\x21")}) {
-    const auto parsed = parse_frame(std::vector<std::uint8_t>(bytes.begin(), bytes.end()), kMax);
-    EXPECT_THAT(std::get<BadFrame>(parsed).reason, HasSubstr("framed transport"));
+TEST(Framing, MessagesComeWithAndWithoutFramesInOneStream) {
+  for (const auto protocol : {WireProtocol::kBinary, WireProtocol::kCompact}) {
+    const std::string bare = message(protocol, [](FoveaClient& client) { client.send_status(); });
+    const std::string stream = bare + framed(bare) + bare + bare;
+    FrameReader reader(kMax);
+    std::size_t begin = 0;
+    std::string found;
+    for (std::size_t end = 0; end <= stream.size(); ++end) {
+      const auto parsed = reader.next(as_bytes(stream).subspan(begin, end - begin));
+      ASSERT_FALSE(std::holds_alternative<BadFrame>(parsed));
+      const auto* frame = std::get_if<Frame>(&parsed);
+      if (frame == nullptr) continue;
+      EXPECT_EQ(text_of(frame->payload), bare);
+      found += frame->framed ? 'f' : 'b';
+      begin += frame->bytes();
+    }
+    EXPECT_EQ(found, "bfbb");
   }
 }
 
 TEST(Framing, OtherProtocolsAreNoFrames) {
   const std::string http = "GET / HTTP/1.1\r\n\r\n";
-  const auto parsed = parse_frame(std::vector<std::uint8_t>(http.begin(), http.end()), kMax);
+  const auto parsed = FrameReader(kMax).next(std::vector<std::uint8_t>(http.begin(), http.end()));
   const auto& bad = std::get<BadFrame>(parsed);
   EXPECT_FALSE(bad.protocol);
   EXPECT_THAT(bad.reason, HasSubstr("0x2f"));
@@ -142,7 +157,7 @@ TEST(ReceiveBuffer, FramesComeOutAsTheyWentIn) {
     append(buffer, std::span(stream).subspan(at, piece));
     at += piece;
     for (;;) {
-      const auto parsed = parse_frame(buffer.data(), 10'000);
+      const auto parsed = FrameReader(10'000).next(buffer.data());
       const auto* frame = std::get_if<Frame>(&parsed);
       if (frame == nullptr) break;
       ASSERT_EQ(text_of(frame->payload),

@@ -74,12 +74,12 @@ class Server:
         self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
         self.reader.start()
 
-    def connect(self, protocol="binary accelerated"):
+    def connect(self, protocol="binary accelerated", framed=True):
         from fovea_api import Fovea
 
         socket = TSocket.TSocket("127.0.0.1", self.port)
         socket.setTimeout(60_000)
-        transport = TTransport.TFramedTransport(socket)
+        transport = TTransport.TFramedTransport(socket) if framed else TTransport.TBufferedTransport(socket)
         client = Fovea.Client(FACTORIES[protocol]().getProtocol(transport))
         transport.open()
         self.connections.append(transport)

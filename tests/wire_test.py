@@ -34,8 +34,9 @@ def tearDownModule():
 class Methods(unittest.TestCase):
     def each_protocol(self):
         for protocol in thrift_client.FACTORIES:
-            with self.subTest(protocol=protocol):
-                yield server.connect(protocol)
+            for framed in (True, False):
+                with self.subTest(protocol=protocol, framed=framed):
+                    yield server.connect(protocol, framed)
 
     def test_status(self):
         for client in self.each_protocol():

@@ -24,14 +24,15 @@ void check(bool holds) {
 std::vector<std::size_t> frames_of(std::span<const std::uint8_t> bytes, std::size_t piece) {
   std::vector<std::size_t> lengths;
   ReceiveBuffer buffer;
+  FrameReader reader(kFrameBytesMax);
   for (;;) {
-    const auto parsed = parse_frame(buffer.data(), kFrameBytesMax);
+    const auto parsed = reader.next(buffer.data());
     if (const auto* frame = std::get_if<Frame>(&parsed)) {
       check(!frame->payload.empty() && frame->payload.size() <= kFrameBytesMax);
       check(frame->payload.data() + frame->payload.size() <=
             buffer.data().data() + buffer.data().size());
       lengths.push_back(frame->payload.size());
-      buffer.consume(kFrameHeaderBytes + frame->payload.size());
+      buffer.consume(frame->bytes());
       continue;
     }
     if (std::holds_alternative<BadFrame>(parsed)) {
