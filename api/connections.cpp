@@ -23,9 +23,6 @@ constexpr milliseconds kTimeoutResolution{100};
 /// After an accept that failed for want of descriptors or memory, which trying again at once would
 /// not cure.
 constexpr milliseconds kAcceptPause{100};
-/// How long a peer may take to read the last answer before its connection is reset.
-constexpr milliseconds kLingerTimeout{1000};
-constexpr std::int32_t kRetryAfterMs = 50;
 /// Of what is read and dropped at a time.
 constexpr std::size_t kDropBytes = 4096;
 
@@ -64,7 +61,11 @@ void LogLimit::warn(const std::string& line) {
 }
 
 Connections::Connections(ServerOptions options, Converse converse)
-    : options_(std::move(options)), converse_(std::move(converse)) {}
+    : options_(std::move(options)),
+      threads_(options_.threads > 0 ? options_.threads
+                                    : std::max(1U, std::thread::hardware_concurrency())),
+      converse_(std::move(converse)),
+      admission_({threads_, options_.requests_max, options_.wait_max}) {}
 
 Connections::~Connections() { stop(); }
 
@@ -105,8 +106,7 @@ void Connections::listen() {
 }
 
 void Connections::run() {
-  const std::size_t hardware = std::max(1U, std::thread::hardware_concurrency());
-  workers_.emplace(options_.threads > 0 ? options_.threads : hardware);
+  workers_.emplace(threads_);
   asio::co_spawn(io_, accept(), asio::detached);
   asio::co_spawn(io_, enforce_timeouts(), asio::detached);
   io_thread_ = std::thread([this] { io_.run(); });
@@ -159,7 +159,7 @@ asio::awaitable<void> Connections::enforce_timeouts() {
     co_await timeouts_.async_wait(kAsTuple);
     const auto now = Connection::Clock::now();
     for (Connection* connection : connections_) {
-      if (connection->deadline > now) continue;
+      if (connection->deadline > now && connection->write_deadline > now) continue;
       spdlog::debug("a connection is closed: its {} timeout has passed",
                     connection->reading_request ? "read" : "idle or write");
       boost::system::error_code ignored;
@@ -194,19 +194,30 @@ asio::awaitable<void> Connections::serve(tcp::socket socket) {
 }
 
 std::optional<Overloaded> Connections::overload() {
-  if (requests_ < options_.requests_max) return std::nullopt;
+  const auto refusal = admission_.enter();
+  admitted_ = admission_.requests();
+  if (!refusal) return std::nullopt;
   Overloaded overloaded;
-  overloaded.message = fmt::format("{} requests are being answered, the limit", requests_);
-  overloaded.retry_after_ms = kRetryAfterMs;
+  overloaded.message = refusal->message;
+  overloaded.retry_after_ms = static_cast<std::int32_t>(refusal->retry_after.count());
   ++refused_;
   overloads_.warn(overloaded.message);
   return overloaded;
+}
+
+void Connections::leave(std::optional<Connection::Clock::duration> worked) {
+  admission_.leave(worked);
+  admitted_ = admission_.requests();
 }
 
 asio::awaitable<void> Connections::linger(Connection& connection) {
   connection.wait_at_most(kLingerTimeout);
   boost::system::error_code ignored;
   connection.socket.shutdown(tcp::socket::shutdown_send, ignored);
+  co_await drop_what_comes(connection);
+}
+
+asio::awaitable<void> Connections::drop_what_comes(Connection& connection) {
   std::array<char, kDropBytes> dropped{};
   for (;;) {
     auto [error, bytes] =

@@ -18,9 +18,14 @@
 #include <unordered_set>
 #include <utility>
 
+#include "api/admission.h"
+#include "api/call.h"
 #include "api/server.h"
 
 namespace fovea::api {
+
+/// How long a peer may take to read the last answer before its connection is reset.
+inline constexpr std::chrono::milliseconds kLingerTimeout{1000};
 
 /// Lets one line a second through, so that whoever misbehaves cannot fill the log's disk. Not
 /// thread-safe.
@@ -40,18 +45,24 @@ struct Connection {
   explicit Connection(boost::asio::ip::tcp::socket connected) : socket(std::move(connected)) {}
 
   /// The socket is closed when this has passed, to within a tenth of a second; 0: never.
-  void wait_at_most(std::chrono::milliseconds timeout) {
-    deadline = timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
-  }
+  void wait_at_most(std::chrono::milliseconds timeout) { deadline = after(timeout); }
   void wait() { deadline = Clock::time_point::max(); }
+  /// The same for one who writes while another reads.
+  void write_at_most(std::chrono::milliseconds timeout) { write_deadline = after(timeout); }
+  void written() { write_deadline = Clock::time_point::max(); }
+
+  static Clock::time_point after(std::chrono::milliseconds timeout) {
+    return timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
+  }
 
   boost::asio::ip::tcp::socket socket;
   bool reading_request = false;  ///< Its read timeout runs.
   Clock::time_point deadline = Clock::time_point::max();
+  Clock::time_point write_deadline = Clock::time_point::max();
 };
 
-/// start() and stop() from one thread at a time; port(), address(), open() and refused() from any;
-/// the rest from the io thread.
+/// start() and stop() from one thread at a time; port(), address(), open(), requests() and
+/// refused() from any; the rest from the io thread.
 class Connections {
  public:
   using Converse = std::function<boost::asio::awaitable<void>(Connection&)>;
@@ -69,26 +80,60 @@ class Connections {
   std::uint16_t port() const { return endpoint_.port(); }
   std::string address() const;
   std::size_t open() const { return open_; }
+  std::size_t requests() const { return admitted_; }  ///< Being answered or waiting for a worker.
   std::uint64_t refused() const { return refused_; }  ///< Requests, since the start.
 
   bool draining() const { return draining_; }
 
-  /// What a request is to be refused with; absent: it may be answered.
+  /// What a request is to be refused with; absent: it is let in, and begin() or on_worker() must
+  /// follow.
   std::optional<Overloaded> overload();
 
-  /// Runs `work` on a worker and goes on here with its result. What it refers to must stay where it
-  /// is until then, and it must not throw.
+  /// Runs `work()` on a worker, then `done(result)` here. Where `wanted()`, asked on the worker, is
+  /// false by then, nothing is run and the result is Result(). None of them may throw.
+  template <typename Result, typename Wanted, typename Work, typename Done>
+  void begin(Wanted wanted, Work work, Done done) {
+    const auto received = Connection::Clock::now();
+    auto task = [this, received, wanted = std::move(wanted), work = std::move(work),
+                 done = std::move(done)]() mutable {
+      Result result;
+      std::optional<Connection::Clock::duration> worked;
+      if (wanted()) {
+        const CurrentCall call(received);
+        const auto start = Connection::Clock::now();
+        result = work();
+        worked = Connection::Clock::now() - start;
+      }
+      boost::asio::post(
+          io_, [this, worked, done = std::move(done), result = std::move(result)]() mutable {
+            leave(worked);
+            std::move(done)(std::move(result));
+          });
+    };
+    try {
+      boost::asio::post(*workers_, std::move(task));
+    } catch (...) {  // no memory
+      leave({});
+      throw;
+    }
+  }
+
+  /// The same for one who waits for the result. What `work` refers to must stay where it is until
+  /// then.
   template <typename Result>
   boost::asio::awaitable<Result> on_worker(const std::function<Result()>& work) {
-    ++requests_;
-    Result result = co_await posted(work);
-    --requests_;
-    co_return result;
+    return boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void(Result)>(
+        [this, &work](auto done) {
+          begin<Result>([] { return true; }, [&work] { return work(); }, std::move(done));
+        },
+        boost::asio::use_awaitable);
   }
 
   /// A socket that is closed while bytes are unread is reset, and the peer may lose the last
   /// answer; so what still comes is read and dropped until the peer closes.
   boost::asio::awaitable<void> linger(Connection& connection);
+  /// The second half of that, until the peer closes or the connection's time is over.
+  boost::asio::awaitable<void> drop_what_comes(Connection& connection);
 
  private:
   void listen();
@@ -98,26 +143,15 @@ class Connections {
   boost::asio::awaitable<void> enforce_timeouts();
   boost::asio::awaitable<void> serve(boost::asio::ip::tcp::socket socket);
 
-  template <typename Result>
-  boost::asio::awaitable<Result> posted(const std::function<Result()>& work) {
-    return boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void(Result)>(
-        [this, &work](auto done) {
-          boost::asio::post(*workers_, [this, &work, done = std::move(done)]() mutable {
-            Result result = work();
-            boost::asio::post(io_, [done = std::move(done), result = std::move(result)]() mutable {
-              std::move(done)(std::move(result));
-            });
-          });
-        },
-        boost::asio::use_awaitable);
-  }
+  void leave(std::optional<Connection::Clock::duration> worked);
 
   const ServerOptions options_;
+  const std::size_t threads_;
   const Converse converse_;
 
   // The io thread's. They outlive `io_`, which destroys the coroutines that a drain has cut short.
   std::unordered_set<Connection*> connections_;
-  std::size_t requests_ = 0;  // being answered or waiting for a worker
+  Admission admission_;
   bool draining_ = false;
   LogLimit accept_errors_;
   LogLimit too_many_connections_;
@@ -125,6 +159,7 @@ class Connections {
   LogLimit faults_;
 
   std::atomic<std::size_t> open_{0};
+  std::atomic<std::size_t> admitted_{0};  // what admission_ counts, for any thread
   std::atomic<std::uint64_t> refused_{0};
   boost::asio::ip::tcp::endpoint endpoint_;  // written before the threads start
 

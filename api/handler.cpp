@@ -6,10 +6,14 @@
 
 #include <utility>
 
+#include "api/call.h"
 #include "api/wire.h"
 
 namespace fovea::api {
 namespace {
+
+/// Who was in the queue past their deadline is not to be back at once.
+constexpr std::int32_t kRetryAfterDeadlineMs = 50;
 
 InvalidRequest invalid(std::string field, std::string message) {
   InvalidRequest wire;
@@ -32,6 +36,11 @@ auto with_wire_errors(Call&& call) {
     return call();
   } catch (const engine::InvalidRequest& error) {
     throw invalid(error.field, error.what());
+  } catch (const engine::DeadlinePassed& error) {
+    Overloaded overloaded;
+    overloaded.message = error.what();
+    overloaded.retry_after_ms = kRetryAfterDeadlineMs;
+    throw overloaded;
   } catch (const engine::Unavailable& error) {
     spdlog::warn("answered unavailable: {}", error.what());
     throw unavailable(error.what());
@@ -41,13 +50,16 @@ auto with_wire_errors(Call&& call) {
   }
 }
 
-engine::RankRequest convert(const RankRequest& request) {
+}  // namespace
+
+engine::RankRequest Handler::convert(const RankRequest& request) const {
   engine::RankRequest converted = from_wire(request);
+  const auto within = request.__isset.deadline_ms ? std::chrono::milliseconds{request.deadline_ms}
+                                                  : deadline_default_;
+  if (within.count() > 0) converted.deadline = {CurrentCall::received(), within};
   if (request.__isset.traceparent) spdlog::debug("rank, traceparent {}", request.traceparent);
   return converted;
 }
-
-}  // namespace
 
 void Handler::rank(RankResponse& response, const RankRequest& request) {
   with_wire_errors([&] { response = to_wire(engine_.rank(convert(request))); });

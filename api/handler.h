@@ -4,6 +4,8 @@
 
 #include <fovea_wire/Fovea.h>
 
+#include <chrono>
+
 #include "engine/engine.h"
 
 namespace fovea::api {
@@ -12,8 +14,10 @@ namespace fovea::api {
 /// whatever else they throw is a fault of ours.
 class Handler final : public FoveaIf {
  public:
-  /// The engine must outlive the handler.
-  explicit Handler(engine::Engine& engine) : engine_(engine) {}
+  /// The engine must outlive the handler. `deadline_default` is a request's that names none; 0:
+  /// none.
+  explicit Handler(engine::Engine& engine, std::chrono::milliseconds deadline_default = {})
+      : engine_(engine), deadline_default_(deadline_default) {}
 
   void rank(RankResponse& response, const RankRequest& request) override;
   void rankMany(std::vector<RankResponse>& responses,
@@ -28,7 +32,10 @@ class Handler final : public FoveaIf {
   void status(Status& status) override;
 
  private:
+  engine::RankRequest convert(const RankRequest& request) const;
+
   engine::Engine& engine_;
+  const std::chrono::milliseconds deadline_default_;
 };
 
 }  // namespace fovea::api

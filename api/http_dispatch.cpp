@@ -286,7 +286,8 @@ const Path* find_path(Name target) {
 
 bool answered_at_once(std::string_view target) {
   const Path* path = find_path(target);
-  return path == nullptr || path->answer == livez || path->answer == readyz;
+  return path == nullptr || path->answer == livez || path->answer == readyz ||
+         path->answer == metrics;
 }
 
 HttpAnswer dispatch(const HttpService& service, const HttpCall& call) {

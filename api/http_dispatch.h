@@ -39,7 +39,8 @@ struct HttpService {
   std::size_t answer_bytes_max = 16'384'000;  ///< A longer answer becomes an error.
 };
 
-/// Whether the answer needs neither disk nor model: it is not to wait behind those that do.
+/// Whether the answer needs neither disk nor model. It then waits for no worker: whoever watches is
+/// to see most when there is most to do.
 bool answered_at_once(std::string_view target);
 
 /// Answers. Never throws because of what the bytes say or the service does; at most std::bad_alloc

@@ -90,6 +90,7 @@ void HttpServer::stop() {
 std::uint16_t HttpServer::port() const { return state_->connections.port(); }
 std::string HttpServer::address() const { return state_->connections.address(); }
 std::size_t HttpServer::connections() const { return state_->connections.open(); }
+std::size_t HttpServer::requests() const { return state_->connections.requests(); }
 std::uint64_t HttpServer::refused() const { return state_->connections.refused(); }
 
 /// Request by request: read, answer, write.
@@ -170,10 +171,7 @@ asio::awaitable<HttpAnswer> HttpServer::State::answer(const Parser& parser) {
                       view(request[http::field::content_type]),
                       {static_cast<const char*>(body.data()), body.size()}};
   if (answered_at_once(call.target)) co_return dispatch(service, call);
-  // Whoever watches must see most when there is most to do.
-  if (call.target != "/metrics") {
-    if (const auto overloaded = connections.overload()) co_return http_error(*overloaded);
-  }
+  if (const auto overloaded = connections.overload()) co_return http_error(*overloaded);
   const std::function<HttpAnswer()> work = [this, &call] {
     try {
       return dispatch(service, call);

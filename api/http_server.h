@@ -19,7 +19,8 @@ inline constexpr std::uint32_t kHttpHeaderBytesMax = 8 * 1024;
 class HttpServer {
  public:
   /// As Server's; the longest body is `frame_bytes_max`. `service`, and what `metrics` reads, must
-  /// outlive the server; `metrics` answers /metrics, on a worker.
+  /// outlive the server; `metrics` answers /metrics, on the network thread: it must not wait for a
+  /// disk.
   HttpServer(FoveaIf& service, std::function<std::string()> metrics, ServerOptions options);
   ~HttpServer();  ///< Stops.
   HttpServer(const HttpServer&) = delete;
@@ -34,7 +35,8 @@ class HttpServer {
   std::uint16_t port() const;       ///< The one listened on; 0 before start().
   std::string address() const;      ///< HOST:PORT, for people and clients.
   std::size_t connections() const;  ///< Open ones.
-  std::uint64_t refused() const;    ///< Requests over requests_max, since the start.
+  std::size_t requests() const;     ///< Being answered or waiting for a worker.
+  std::uint64_t refused() const;    ///< Requests not let in, since the start.
 
  private:
   struct State;

@@ -78,6 +78,10 @@ void add_status(std::vector<MetricFamily>& families, const Status& status) {
 void add_ports(std::vector<MetricFamily>& families, std::span<const PortFigures> ports) {
   MetricFamily connections{
       "fovea_connections", "Open connections.", prometheus::MetricType::Gauge, {}};
+  MetricFamily requests{"fovea_requests_in_flight",
+                        "Requests being answered or waiting for a worker.",
+                        prometheus::MetricType::Gauge,
+                        {}};
   MetricFamily refused{"fovea_refused_requests_total",
                        "Requests answered with Overloaded before any method saw them.",
                        prometheus::MetricType::Counter,
@@ -85,10 +89,13 @@ void add_ports(std::vector<MetricFamily>& families, std::span<const PortFigures>
   for (const PortFigures& port : ports) {
     auto& open = connections.metric.emplace_back(labelled({{"port", port.name}}));
     open.gauge.value = static_cast<double>(port.connections);
+    auto& in_flight = requests.metric.emplace_back(labelled({{"port", port.name}}));
+    in_flight.gauge.value = static_cast<double>(port.requests);
     auto& over = refused.metric.emplace_back(labelled({{"port", port.name}}));
     over.counter.value = static_cast<double>(port.refused);
   }
   families.push_back(std::move(connections));
+  families.push_back(std::move(requests));
   families.push_back(std::move(refused));
 }
 

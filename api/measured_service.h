@@ -16,7 +16,8 @@ namespace fovea::api {
 struct PortFigures {
   std::string name;  ///< "thrift"
   std::size_t connections = 0;
-  std::uint64_t refused = 0;  ///< Requests over its limit, which no service has seen.
+  std::size_t requests = 0;   ///< Being answered or waiting for a worker.
+  std::uint64_t refused = 0;  ///< Requests not let in, which no service has seen.
 };
 
 /// Thread-safe when the other is. Methods throw what the other's throw.

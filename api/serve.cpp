@@ -4,7 +4,9 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
+#include <chrono>
 #include <csignal>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -35,6 +37,8 @@ struct Flags {
   std::filesystem::path config;
   std::size_t threads = 0;
   bool insecure = false;
+  std::int64_t deadline_ms = 0;
+  std::int64_t wait_ms = 100;
   engine::EngineOptions engine{.device = engine::DeviceChoice::kAuto};
 };
 
@@ -72,15 +76,17 @@ void serve(const Flags& flags) {
   // Whoever waits for a GPU needs no core, and only those who wait at once are ranked together.
   if (options.threads == 0 && engine->snapshot().gpu != nullptr) options.threads = kThreadsOfGpu;
   options.insecure = flags.insecure;
-  Handler handler(*engine);
+  options.deadline_default = std::chrono::milliseconds{flags.deadline_ms};
+  options.wait_max = std::chrono::milliseconds{flags.wait_ms};
+  Handler handler(*engine, options.deadline_default);
   MeasuredService service(handler);
   Server server(service, options);
   std::optional<HttpServer> http;
   if (http_address) {
     const auto metrics = [&] {
       const std::vector<PortFigures> ports = {
-          {"thrift", server.connections(), server.refused()},
-          {"http", http->connections(), http->refused()},
+          {"thrift", server.connections(), server.requests(), server.refused()},
+          {"http", http->connections(), http->requests(), http->refused()},
       };
       return service.metrics_text(ports);
     };
@@ -134,6 +140,16 @@ void add_serve(CLI::App& app) {
   command
       ->add_option("--threads", flags->threads,
                    "Answer so many requests at once; 0: one a core, or 64 with a GPU")
+      ->capture_default_str();
+  command
+      ->add_option("--deadline-ms", flags->deadline_ms,
+                   "Deadline of a request that names none; 0: none")
+      ->check(CLI::Range(0, 60'000))
+      ->capture_default_str();
+  command
+      ->add_option("--wait-max-ms", flags->wait_ms,
+                   "Refuse a request that would wait longer for its turn; 0: let 512 wait")
+      ->check(CLI::Range(0, 60'000))
       ->capture_default_str();
   add_device(*command, flags->engine.device, "What ranks");
   add_gpu_memory(*command, flags->engine.gpu);

@@ -1,13 +1,20 @@
 // Thrift over a port's connections: frames are read, parsed and written on the io thread, answered
-// by workers.
+// by workers, in the order of their connection.
 #include "api/server.h"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <array>
+#include <atomic>
 #include <boost/asio.hpp>
+#include <boost/asio/experimental/awaitable_operators.hpp>
+#include <list>
+#include <memory>
 #include <new>
+#include <optional>
+#include <span>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
@@ -21,15 +28,47 @@ namespace fovea::api {
 namespace {
 
 namespace asio = boost::asio;
+using Clock = std::chrono::steady_clock;
 
 /// Completes with (error, results...) instead of throwing: a connection that ends is nothing rare.
 constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
-/// What has been read of a connection.
+std::span<const std::uint8_t> bytes_of(const std::string& text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+/// A request's place among the answers of its connection.
+struct Answer {
+  std::optional<Reply> reply;  // absent: a worker has it, or will
+};
+
+/// What has been read of a connection and is to be written to it. Lives as long as the connection
+/// and the requests that workers have of it; those look at `answers`, `gone` and `answered` only.
 struct Session {
+  Session(Connection& of, const asio::any_io_executor& io)
+      : connection(of), room(io), answered(io) {}
+
+  bool wants_more(const ServerOptions& options) const {
+    return answers.size() < options.pipelined_max && unsent_bytes < options.unsent_bytes_max;
+  }
+  void finish(Answer& answer, Reply reply) {
+    unsent_bytes += reply.payload.size();
+    answer.reply = std::move(reply);
+    answered.cancel();
+  }
+
   Connection& connection;
   ReceiveBuffer buffer;
+  std::list<Answer> answers;     // in the order of the requests; the first is written next
+  std::size_t unsent_bytes = 0;  // of answers
+  asio::steady_timer room;       // cancelled when an answer is written
+  asio::steady_timer answered;   // cancelled when there is one, or no more will come
+  bool idle = false;             // waits for a frame's first byte
+  bool done_reading = false;
+  bool lingering = false;          // what still comes is dropped
+  std::atomic<bool> gone = false;  // nobody waits for answers any more; workers look at it
 };
+using SessionPtr = std::shared_ptr<Session>;
 
 }  // namespace
 
@@ -38,9 +77,12 @@ struct Server::State {
       : own_handler(std::move(handler)), service(answering), options(std::move(given)) {}
 
   asio::awaitable<void> converse(Connection& connection);
+  asio::awaitable<void> read_requests(SessionPtr session);
   asio::awaitable<bool> read_more(Session& session, std::size_t missing_bytes);
+  asio::awaitable<void> write_answers(Session& session);
   asio::awaitable<bool> write(Session& session, const std::string& payload);
-  asio::awaitable<Reply> answer(const Frame& frame);
+  void answer(const SessionPtr& session, const Frame& frame);
+  Reply answer_now(WireProtocol protocol, const std::string& payload);
 
   const std::unique_ptr<FoveaIf> own_handler;
   FoveaIf& service;
@@ -52,7 +94,7 @@ struct Server::State {
 };
 
 Server::Server(engine::Engine& engine, ServerOptions options) {
-  auto handler = std::make_unique<Handler>(engine);
+  auto handler = std::make_unique<Handler>(engine, options.deadline_default);
   FoveaIf& service = *handler;
   state_ = std::make_unique<State>(std::move(handler), service, std::move(options));
 }
@@ -67,45 +109,61 @@ void Server::stop() { state_->connections.stop(); }
 std::uint16_t Server::port() const { return state_->connections.port(); }
 std::string Server::address() const { return state_->connections.address(); }
 std::size_t Server::connections() const { return state_->connections.open(); }
+std::size_t Server::requests() const { return state_->connections.requests(); }
 std::uint64_t Server::refused() const { return state_->connections.refused(); }
 
-/// Frame by frame: read, answer, write.
 asio::awaitable<void> Server::State::converse(Connection& connection) {
-  Session session{connection, {}};
-  for (;;) {
-    const ParsedFrame parsed = parse_frame(session.buffer.data(), options.frame_bytes_max);
+  using namespace asio::experimental::awaitable_operators;
+  const auto session = std::make_shared<Session>(connection, connection.socket.get_executor());
+  try {
+    co_await (read_requests(session) && write_answers(*session));
+  } catch (...) {
+    session->gone = true;
+    throw;
+  }
+}
+
+/// Frame by frame, as long as the connection has room for answers.
+asio::awaitable<void> Server::State::read_requests(SessionPtr session) {
+  while (!session->lingering) {
+    const ParsedFrame parsed = parse_frame(session->buffer.data(), options.frame_bytes_max);
     if (const auto* need = std::get_if<NeedMore>(&parsed)) {
-      const bool more = co_await read_more(session, need->bytes);
-      if (!more) co_return;
+      const bool more = co_await read_more(*session, need->bytes);
+      if (!more) break;
       continue;
     }
-    connection.reading_request = false;
+    session->connection.reading_request = false;
+    session->connection.wait();
     if (const auto* bad = std::get_if<BadFrame>(&parsed)) {
-      faults.warn(fmt::format("a connection is closed: {}", bad->reason));
-      if (bad->protocol) co_await write(session, protocol_error(*bad->protocol, bad->reason));
-      co_await connections.linger(connection);
-      co_return;
+      Reply reply;
+      if (bad->protocol) reply.payload = protocol_error(*bad->protocol, bad->reason);
+      reply.close = true;
+      reply.fault = fmt::format("a connection is closed: {}", bad->reason);
+      session->finish(session->answers.emplace_back(), std::move(reply));
+      session->lingering = true;
+      break;
     }
     const Frame& frame = std::get<Frame>(parsed);
-    connection.wait();
-    const Reply reply = co_await answer(frame);
-    if (reply.fault) faults.warn(*reply.fault);
-    session.buffer.consume(kFrameHeaderBytes + frame.payload.size());
-    const bool written = co_await write(session, reply.payload);
-    if (!written) co_return;
-    if (reply.close) {
-      co_await connections.linger(connection);
-      co_return;
+    answer(session, frame);
+    session->buffer.consume(kFrameHeaderBytes + frame.payload.size());
+    while (!session->wants_more(options) && !session->lingering) {
+      session->room.expires_at(Clock::time_point::max());
+      co_await session->room.async_wait(kAsTuple);
     }
   }
+  if (session->lingering) co_await connections.drop_what_comes(session->connection);
+  session->done_reading = true;
+  session->answered.cancel();
 }
 
 /// False: the connection has ended, or should.
 asio::awaitable<bool> Server::State::read_more(Session& session, std::size_t missing_bytes) {
   boost::system::error_code ignored;
   if (connections.draining() && session.connection.socket.available(ignored) == 0) co_return false;
-  if (session.buffer.data().empty()) {
-    session.connection.wait_at_most(options.idle_timeout);
+  session.idle = session.buffer.data().empty();
+  if (session.idle) {
+    // Who waits for an answer is not idle; the last one starts the time.
+    if (session.answers.empty()) session.connection.wait_at_most(options.idle_timeout);
   } else if (!session.connection.reading_request) {
     // Set once a frame, so that a byte now and then does not keep it open.
     session.connection.reading_request = true;
@@ -114,37 +172,86 @@ asio::awaitable<bool> Server::State::read_more(Session& session, std::size_t mis
   const auto room = session.buffer.room(missing_bytes);
   auto [error, bytes] = co_await session.connection.socket.async_read_some(
       asio::buffer(room.data(), room.size()), kAsTuple);
+  session.idle = false;
   if (error) {
     if (!session.buffer.data().empty() && error == asio::error::eof) {
       spdlog::debug("a connection ended within a frame");
     }
+    // Thrift's clients never close one direction alone: who does not send does not listen.
+    if (!connections.draining()) session.gone = true;
     co_return false;
   }
   session.buffer.received(bytes);
   co_return true;
 }
 
+/// In the order of the requests, until no more can come.
+asio::awaitable<void> Server::State::write_answers(Session& session) {
+  bool writable = true;
+  for (;;) {
+    while (session.answers.empty() || !session.answers.front().reply) {
+      if (session.answers.empty() && session.done_reading) co_return;
+      session.answered.expires_at(Clock::time_point::max());
+      co_await session.answered.async_wait(kAsTuple);
+    }
+    const Reply reply = *std::move(session.answers.front().reply);
+    if (reply.fault) faults.warn(*reply.fault);
+    if (writable && !session.gone && !reply.payload.empty()) {
+      writable = co_await write(session, reply.payload);
+    }
+    session.answers.pop_front();
+    session.unsent_bytes -= reply.payload.size();
+    boost::system::error_code ignored;
+    if (!writable) {
+      session.gone = true;
+      session.connection.socket.close(ignored);  // ends the reading
+    } else if (reply.close) {
+      writable = false;
+      session.connection.socket.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+      session.lingering = true;
+      session.gone = true;  // what was asked after it cannot be trusted either
+      session.connection.wait_at_most(kLingerTimeout);
+    } else if (session.idle && session.answers.empty()) {
+      session.connection.wait_at_most(options.idle_timeout);
+    }
+    session.room.cancel();
+  }
+}
+
 asio::awaitable<bool> Server::State::write(Session& session, const std::string& payload) {
-  session.connection.wait_at_most(options.write_timeout);
+  session.connection.write_at_most(options.write_timeout);
   const auto header = frame_header(payload.size());
   const std::array<asio::const_buffer, 2> buffers = {asio::buffer(header), asio::buffer(payload)};
   auto [error, bytes] = co_await asio::async_write(session.connection.socket, buffers, kAsTuple);
+  session.connection.written();
   co_return !error;
 }
 
-asio::awaitable<Reply> Server::State::answer(const Frame& frame) {
-  if (const auto overloaded = connections.overload()) co_return refuse(*overloaded, frame);
-  const std::function<Reply()> work = [this, &frame] {
-    try {
-      return dispatch(service, frame, {.reply_bytes_max = options.reply_bytes_max});
-    } catch (const std::bad_alloc&) {
-      Reply reply;
-      reply.close = true;
-      reply.fault = "there is not enough memory for an answer";
-      return reply;
-    }
-  };
-  co_return co_await connections.on_worker(work);
+void Server::State::answer(const SessionPtr& session, const Frame& frame) {
+  Answer& place = session->answers.emplace_back();  // stays where it is until it is written
+  if (const auto overloaded = connections.overload()) {
+    session->finish(place, refuse(*overloaded, frame));
+    return;
+  }
+  std::string payload(reinterpret_cast<const char*>(frame.payload.data()), frame.payload.size());
+  connections.begin<Reply>(
+      [session] { return !session->gone; },
+      [this, protocol = frame.protocol, payload = std::move(payload)] {
+        return answer_now(protocol, payload);
+      },
+      [session, &place](Reply reply) { session->finish(place, std::move(reply)); });
+}
+
+Reply Server::State::answer_now(WireProtocol protocol, const std::string& payload) {
+  try {
+    return dispatch(service, Frame{protocol, bytes_of(payload)},
+                    {.reply_bytes_max = options.reply_bytes_max});
+  } catch (const std::bad_alloc&) {
+    Reply reply;
+    reply.close = true;
+    reply.fault = "there is not enough memory for an answer";
+    return reply;
+  }
 }
 
 }  // namespace fovea::api

@@ -24,8 +24,16 @@ struct ServerOptions {
   std::size_t reply_bytes_max = 16'384'000;  ///< A longer answer becomes an error; below 2^31.
   std::size_t connections_max = 1024;        ///< Further ones are closed at once.
   /// Requests being answered or waiting for a worker, over all connections; further ones are
-  /// answered with Overloaded. One connection has one at a time.
+  /// answered with Overloaded.
   std::size_t requests_max = 512;
+  /// So are those that would wait longer for a worker, by what requests took lately. 0: no limit.
+  std::chrono::milliseconds wait_max{100};
+  /// Of a request that names no deadline; 0: none.
+  std::chrono::milliseconds deadline_default{0};
+  /// Requests of one connection being answered or waiting, and bytes of answers that it has not
+  /// taken; beyond, no more is read from it. Answers come in the order of the requests.
+  std::size_t pipelined_max = 8;
+  std::size_t unsent_bytes_max = std::size_t{1} << 20;
   // Timeouts are kept to within a tenth of a second. 0: none.
   std::chrono::milliseconds idle_timeout{600'000};  ///< Between frames.
   std::chrono::milliseconds read_timeout{10'000};   ///< From a frame's first byte to its last.
@@ -55,7 +63,8 @@ class Server {
   std::uint16_t port() const;       ///< The one listened on; 0 before start().
   std::string address() const;      ///< HOST:PORT, for people and clients.
   std::size_t connections() const;  ///< Open ones.
-  std::uint64_t refused() const;    ///< Requests over requests_max, since the start.
+  std::size_t requests() const;     ///< Being answered or waiting for a worker.
+  std::uint64_t refused() const;    ///< Requests not let in, since the start.
 
  private:
   struct State;

@@ -10,6 +10,7 @@ namespace fovea::api {
 namespace {
 
 constexpr std::size_t kTraceparentBytesMax = 512;
+constexpr std::int32_t kDeadlineMsMax = 60'000;
 
 engine::InvalidRequest not_yet(std::string_view field) {
   return {std::string(field), fmt::format("{} is not supported yet; leave it out", field)};
@@ -17,8 +18,13 @@ engine::InvalidRequest not_yet(std::string_view field) {
 
 /// Fields of the contract that later versions honour. To ignore them would answer another question.
 void refuse_what_is_not_honoured(const RankRequest& request) {
-  if (request.__isset.deadline_ms) throw not_yet("deadline_ms");
   if (request.__isset.variants && !request.variants.empty()) throw not_yet("variants");
+}
+
+void check_deadline(std::int32_t deadline_ms) {
+  if (deadline_ms >= 1 && deadline_ms <= kDeadlineMsMax) return;
+  throw engine::InvalidRequest("deadline_ms", fmt::format("deadline_ms is {}; 1 to {} are allowed",
+                                                          deadline_ms, kDeadlineMsMax));
 }
 
 /// It ends up in logs: short, and without line ends.
@@ -128,6 +134,7 @@ engine::Event from_wire(const Event& event) {
 
 engine::RankRequest from_wire(const RankRequest& request) {
   refuse_what_is_not_honoured(request);
+  if (request.__isset.deadline_ms) check_deadline(request.deadline_ms);
   if (request.__isset.traceparent) check_traceparent(request.traceparent);
   engine::RankRequest result;
   if (request.__isset.user_id) result.user_id = request.user_id;

@@ -100,12 +100,19 @@ class WithoutBehaviour {
   WithoutBehaviour(const Snapshot& snapshot, const Question& question, const Candidates& candidates)
       : snapshot_(snapshot), question_(question), candidates_(candidates) {}
 
-  /// `behaviour` counts in UserState::behaviours.
-  std::int32_t position(std::size_t behaviour, std::size_t candidate) {
-    auto [entry, missing] = positions_.try_emplace(behaviour);
-    if (missing) entry->second = positions_without(behaviour);
-    return entry->second[candidate];
+  /// `behaviour` counts in UserState::behaviours. Absent: there was no time.
+  std::optional<std::int32_t> position(std::size_t behaviour, std::size_t candidate) {
+    auto found = positions_.find(behaviour);
+    if (found == positions_.end()) {
+      if (question_.deadline.near()) {
+        cut_short_ = true;
+        return std::nullopt;
+      }
+      found = positions_.emplace(behaviour, positions_without(behaviour)).first;
+    }
+    return found->second[candidate];
   }
+  bool cut_short() const { return cut_short_; }
 
  private:
   std::vector<std::int32_t> positions_without(std::size_t behaviour) const {
@@ -137,6 +144,7 @@ class WithoutBehaviour {
   const Question& question_;
   const Candidates& candidates_;
   std::map<std::size_t, std::vector<std::int32_t>> positions_;
+  bool cut_short_ = false;
 };
 
 Explanation explanation(const Snapshot& snapshot, const Candidates& candidates,
@@ -173,6 +181,11 @@ RankResponse rank(const Snapshot& given, const RankRequest& request, std::int64_
   Snapshot snapshot = given;
   // A GPU gives scores and not what they are made of.
   if (request.explain) snapshot.gpu = nullptr;
+  if (request.deadline.passed()) {
+    throw DeadlinePassed(
+        fmt::format("the deadline of {} ms passed while the request waited for its turn",
+                    request.deadline.within().count()));
+  }
   StageClock clock;
   const Question question = history(snapshot, request, now_ms);
   clock.stage("history");
@@ -239,6 +252,7 @@ Question history(const Snapshot& snapshot, const RankRequest& request, std::int6
   question.include_seen = request.include_seen;
   question.explain = request.explain;
   question.now_ms = now_ms;
+  question.deadline = request.deadline;
   return question;
 }
 
@@ -288,6 +302,12 @@ std::optional<std::string> next_page(const Snapshot& snapshot, const Question& q
   return to_text(token);
 }
 
+void degrade(RankResponse& response, const std::string& reason) {
+  response.degraded_reason =
+      response.degraded ? fmt::format("{}; {}", *response.degraded_reason, reason) : reason;
+  response.degraded = true;
+}
+
 }  // namespace
 
 RankResponse respond(const Snapshot& snapshot, const Question& question,
@@ -296,8 +316,11 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
   response.request_id = new_request_id();
   if (snapshot.model) response.model_version = snapshot.model->card().version;
   if (!candidates.user.off_gpu.empty()) {
-    response.degraded = true;
-    response.degraded_reason = "ranked on the CPU: " + candidates.user.off_gpu;
+    degrade(response, "ranked on the CPU: " + candidates.user.off_gpu);
+  }
+  if (scored.in_retrieval_order) {
+    degrade(response, fmt::format("in the order of retrieval: the deadline of {} ms came near",
+                                  question.deadline.within().count()));
   }
   response.unknown_candidates = question.unknown_candidates;
   WithoutBehaviour without(snapshot, question, candidates);
@@ -317,6 +340,11 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
       }
     }
     response.items.push_back(std::move(item));
+  }
+  if (without.cut_short()) {
+    degrade(response, fmt::format("rank_without_top_event is missing: the deadline of {} ms came "
+                                  "near",
+                                  question.deadline.within().count()));
   }
   response.next_page_token = next_page(snapshot, question, candidates, page);
   return response;

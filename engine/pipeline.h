@@ -64,6 +64,7 @@ struct Question {
   bool include_seen = false;
   bool explain = false;
   std::int64_t now_ms = 0;
+  Deadline deadline;
 
   std::optional<index::RowSet> allowed;  ///< What the filter leaves; absent: no filter.
   struct ParsedBoost {
@@ -123,6 +124,8 @@ struct Candidates {
 /// Scores in the order of the candidates.
 struct Scored {
   std::vector<double> scores;  ///< [N]
+  /// There was no time: the scores only count down, in the order of the candidates.
+  bool in_retrieval_order = false;
   // Empty unless asked to explain:
   std::vector<std::vector<std::pair<std::string_view, double>>>
       parts;  ///< [N], each adds up to its score
@@ -139,7 +142,7 @@ Question history(const Snapshot& snapshot, const RankRequest& request, std::int6
 Candidates candidates(const Snapshot& snapshot, const Question& question);
 
 /// Step 3. An item's score depends on the user, the query and the time, not on the other
-/// candidates.
+/// candidates; where the deadline comes near before all are scored, on its place among them.
 Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates);
 
 /// The positions in `candidates` of the n best, best first, ties by row.
@@ -151,7 +154,7 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
                      const Candidates& candidates, const Scored& scored);
 
 /// All four. The request must be valid. Writes an exposure for a stored user when
-/// `record_exposure`.
+/// `record_exposure`. Throws DeadlinePassed where the answer is due already.
 RankResponse rank(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms,
                   bool record_exposure);
 

@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/deadline.h"
 #include "storage/catalog.h"
 
 namespace fovea::engine {
@@ -24,6 +25,11 @@ struct InvalidRequest : std::runtime_error {
   InvalidRequest(std::string field_name, const std::string& message)
       : std::runtime_error(message), field(std::move(field_name)) {}
   std::string field;
+};
+
+/// The answer was due before it was begun; what() says so. Trying again may help.
+struct DeadlinePassed : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 /// The engine cannot answer now and the caller is not to blame; what() says why.
@@ -76,6 +82,7 @@ struct RankRequest {
   std::vector<Cap> caps;
   double diversity = 0;  ///< 0: by score alone, to 1.
   std::optional<std::string> page_token;
+  Deadline deadline;  ///< Where it comes near, the list is in the order of retrieval.
 };
 
 struct Attention {

@@ -1,5 +1,6 @@
 // Step 3 of a ranking: one formula for every candidate, however it came into the list.
 #include <algorithm>
+#include <functional>
 #include <span>
 
 #include "engine/pipeline.h"
@@ -25,15 +26,17 @@ double cosine(std::span<const float> a, std::span<const float> b) {
 
 /// The learned model's scores of `rows`, which stand at `places` among the candidates, and with
 /// them its explanation.
-void score_learned(const Snapshot& snapshot, const UserState& user,
+void score_learned(const Snapshot& snapshot, const Question& question, const UserState& user,
                    std::span<const std::uint32_t> rows, std::span<const std::size_t> places,
-                   const GatheredVectors& vectors, bool explain, Scored& scored) {
+                   const GatheredVectors& vectors, Scored& scored) {
+  const bool explain = question.explain;
   if (rows.empty()) return;
   std::vector<float> popularity;
   popularity.reserve(rows.size());
   for (const auto row : rows) popularity.push_back(snapshot.popularity->log_popularity(row));
+  const std::function<bool()> late = [&] { return question.deadline.near(); };
   auto scores = snapshot.model->model()->score(
-      ranking::Context{}, user.hidden,
+      ranking::Context{.stop = &late}, user.hidden,
       {user.behaviours, user.vectors.items, user.vectors.texts, user.earlier},
       {rows, vectors.items, vectors.texts, popularity}, user.centre, explain,
       snapshot.fresh_transitions.get());
@@ -116,6 +119,17 @@ void add_boosts(const Snapshot& snapshot, const Question& question,
   }
 }
 
+/// What there is time for: the candidates as they were found.
+Scored in_retrieval_order(std::size_t candidates, bool explain) {
+  Scored scored;
+  scored.in_retrieval_order = true;
+  for (std::size_t i = 0; i < candidates; ++i) {
+    scored.scores.push_back(-static_cast<double>(i));
+    if (explain) scored.parts.push_back({{"retrieval", scored.scores.back()}});
+  }
+  return scored;
+}
+
 }  // namespace
 
 Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates) {
@@ -139,7 +153,11 @@ Scored rerank(const Snapshot& snapshot, const Question& question, const Candidat
 
   const UserState& user = candidates.user;
   if (!user.hidden.empty()) {
-    score_learned(snapshot, user, rows, places, vectors, question.explain, scored);
+    try {
+      score_learned(snapshot, question, user, rows, places, vectors, scored);
+    } catch (const ranking::Stopped&) {
+      return in_retrieval_order(items.size(), question.explain);
+    }
   } else {
     score_popularity(snapshot, rows, !candidates.query.empty() || !user.mean_text.empty(),
                      question.explain, scored);

@@ -115,11 +115,14 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
   ops::gemm(context, Transpose::kNo, Transpose::kYes, heads * l, n, d, 1, tape.key_seen.data(), d,
             candidates.vectors.data(), d, 0, tape.attention.data(), n);
 
+  context.check_stop();
   describe(context, weights, relations, behaviours, candidates, retrieval, tape);
   for (std::size_t h = 0; h < heads; ++h) {
+    context.check_stop();
     attend(context, weights, h, behaviour_logits(weights, tape, behaviours.behaviours, h), tape);
   }
 
+  context.check_stop();
   for (std::size_t c = 0; c < n; ++c) {
     float* features = tape.features.row(c);
     for (std::size_t i = 0; i < f; ++i) {

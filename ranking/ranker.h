@@ -123,7 +123,8 @@ struct RankerTape {
   std::uint64_t seed = 0;
 };
 
-/// `retrieval` [N]: inner product of user state and candidate, minus its centre. L >= 1.
+/// `retrieval` [N]: inner product of user state and candidate, minus its centre. L >= 1. Throws
+/// Stopped where the context says so; the tape can be used again.
 void rank_candidates(const Context& context, const RankerWeights& weights,
                      const ItemRelations& relations, const BehaviourInput& behaviours,
                      const CandidateInput& candidates, std::span<const float> retrieval,

@@ -15,6 +15,7 @@ namespace {
 
 using ops::Transpose;
 
+constexpr std::size_t kBehavioursPerCheck = 16;  // of whether to stop
 constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets are 18 hours
 
 // The candidates by row, in a table over all rows that lies ready between calls. What is no
@@ -63,9 +64,9 @@ FOVEA_CLONES void add_scaled(std::size_t n, float factor, const float* values, f
 }
 
 // log_transition [L, N], and the fixed transition score.
-void transition_features(const RankerWeights& weights, const ItemRelations& relations,
-                         std::span<const Behaviour> behaviours, const CandidatesByRow& by_row,
-                         RankerTape& tape) {
+void transition_features(const Context& context, const RankerWeights& weights,
+                         const ItemRelations& relations, std::span<const Behaviour> behaviours,
+                         const CandidatesByRow& by_row, RankerTape& tape) {
   const std::size_t l = behaviours.size();
   const std::size_t n = tape.candidates;
   const float log_floor = std::log(kTransitionFloor);
@@ -73,6 +74,7 @@ void transition_features(const RankerWeights& weights, const ItemRelations& rela
   std::vector<float> of_pair(n + 1);
   std::vector<std::uint32_t> met;
   for (std::size_t j = 0; j < l; ++j) {
+    if (j % kBehavioursPerCheck == 0) context.check_stop();
     const auto counted = relations.transitions.from(behaviours[j].row);
     std::span<const ItemPairs::Entry> since;
     if (relations.since != nullptr) since = relations.since->from(behaviours[j].row);
@@ -107,19 +109,21 @@ void transition_features(const RankerWeights& weights, const ItemRelations& rela
 }
 
 // ease [L, N], and the score over the whole history.
-void ease_features(const RankerWeights& weights, const ItemPairs& ease,
+void ease_features(const Context& context, const RankerWeights& weights, const ItemPairs& ease,
                    const BehaviourInput& behaviours, const CandidatesByRow& by_row,
                    RankerTape& tape) {
   const std::size_t n = tape.candidates;
   std::vector<float> score(n + 1);
-  for (const Behaviour& behaviour : behaviours.earlier) {
-    if (!positive(weights, behaviour)) continue;
-    for (const ItemPairs::Entry& entry : ease.from(behaviour.row)) {
+  for (std::size_t i = 0; i < behaviours.earlier.size(); ++i) {
+    if (i % kBehavioursPerCheck == 0) context.check_stop();
+    if (!positive(weights, behaviours.earlier[i])) continue;
+    for (const ItemPairs::Entry& entry : ease.from(behaviours.earlier[i].row)) {
       score[by_row.candidate(entry.row)] += entry.weight;
     }
   }
   std::vector<float> of_pair(n + 1);
   for (std::size_t j = 0; j < tape.behaviours; ++j) {
+    if (j % kBehavioursPerCheck == 0) context.check_stop();
     float* row = tape.ease.row(j);
     std::fill_n(row, n, 0.0F);
     if (!positive(weights, behaviours.behaviours[j])) continue;
@@ -248,8 +252,9 @@ void describe(const Context& context, const RankerWeights& weights, const ItemRe
     features[kPopularity] = candidates.log_popularity[c];
     features[kFresh] = candidates.log_popularity[c] > 0 ? 0 : 1;
   }
-  transition_features(weights, relations, behaviours.behaviours, by_row, tape);
-  ease_features(weights, relations.ease, behaviours, by_row, tape);
+  transition_features(context, weights, relations, behaviours.behaviours, by_row, tape);
+  ease_features(context, weights, relations.ease, behaviours, by_row, tape);
+  context.check_stop();
   text_features(tape);
   vector_features(context, weights.shape.width, behaviours, candidates, tape);
 }

@@ -224,7 +224,6 @@ struct Change {
 TEST_F(Contract, FieldsThatAreNotHonouredYetAreRefusedByName) {
   const std::vector<Change> changes = {
       {"variants", [](auto& request) { request.__set_variants({{"colour", "b"}}); }},
-      {"deadline_ms", [](auto& request) { request.__set_deadline_ms(100); }},
   };
   for (const auto& change : changes) {
     auto request = for_user("user-0");
@@ -237,6 +236,15 @@ TEST_F(Contract, FieldsThatAreNotHonouredYetAreRefusedByName) {
         refusal([&] { (*client)->rankMany(responses, {for_user("user-1"), request}); });
     EXPECT_EQ(in_many.field, std::string("requests[1].") + change.field);
   }
+}
+
+TEST_F(Contract, ADeadlineFarAwayChangesNothing) {
+  auto request = for_user("user-0");
+  const auto without = ids(rank(request));
+  request.__set_deadline_ms(60'000);
+  const auto response = rank(request);
+  EXPECT_FALSE(response.degraded);
+  EXPECT_EQ(ids(response), without);
 }
 
 Boost boost(const std::string& filter, double add) {
@@ -280,6 +288,8 @@ TEST_F(Contract, RulesThatCannotBeFollowedAreRefusedByNameWithWhatIsExpected) {
       {"caps[0].at_most", "1 or more", [](auto& r) { r.__set_caps({cap("genre", 0)}); }},
       {"diversity", "0 to 1", [](auto& r) { r.__set_diversity(1.5); }},
       {"diversity", "0 to 1", [](auto& r) { r.__set_diversity(std::nan("")); }},
+      {"deadline_ms", "1 to 60000", [](auto& r) { r.__set_deadline_ms(0); }},
+      {"deadline_ms", "1 to 60000", [](auto& r) { r.__set_deadline_ms(60'001); }},
       {"page_token", "next_page_token", [](auto& r) { r.__set_page_token("2"); }},
   };
   for (const auto& refused : cases) {

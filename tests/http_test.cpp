@@ -163,13 +163,15 @@ class HttpServerTest : public testing::Test {
   std::optional<HttpServer> server;
 };
 
-TEST_F(HttpServerTest, LivezAndReadyzAnswerWhileEveryWorkerIsBusy) {
+TEST_F(HttpServerTest, HealthAndMetricsAnswerWhileEveryWorkerIsBusy) {
   start({.threads = 1});
   Peer waiting(server->port());
   waiting.send(post("/v1/history", R"({"user_id":"ann","limit":1})"));
   ASSERT_TRUE(eventually([&] { return gate.waiting == 1; }));
   EXPECT_EQ(ask(get("/livez"))->result_int(), 200U);
   EXPECT_EQ(ask(get("/readyz"))->result_int(), 200U);
+  EXPECT_EQ(ask(get("/metrics"))->result_int(), 200U);
+  EXPECT_EQ(server->requests(), 1U);
 }
 
 TEST_F(HttpServerTest, DrainingTurnsReadyzAndNothingElse) {
@@ -451,7 +453,8 @@ class HttpContract : public testing::Test {
   }
 
   std::string metrics() {
-    const std::vector<PortFigures> ports = {{"http", server->connections(), server->refused()}};
+    const std::vector<PortFigures> ports = {
+        {"http", server->connections(), server->requests(), server->refused()}};
     return service->metrics_text(ports);
   }
   std::optional<Response> ask(const std::string& request) {
@@ -629,7 +632,7 @@ TEST_F(HttpContract, AMistakeIsNamedWithItsField) {
               HasSubstr("session[0].when: "));
   EXPECT_THAT(refusal("/v1/rank", R"({"user_id":"u","pins":[{"item_id":"a"}]})"),
               HasSubstr("pins[0].position: position is missing"));
-  EXPECT_THAT(refusal("/v1/rank", R"({"user_id":"u","deadline_ms":5})"),
+  EXPECT_THAT(refusal("/v1/rank", R"({"user_id":"u","deadline_ms":0})"),
               HasSubstr("deadline_ms: "));
   EXPECT_THAT(refusal("/v1/rank", R"({"user_id":"u","variants":{"e":1}})"),
               HasSubstr("variants.e: "));
@@ -671,6 +674,7 @@ TEST_F(HttpContract, MetricsCountWhatWasAskedAndNameNoUser) {
   handler->status(status);
   EXPECT_THAT(text, HasSubstr("fovea_model_info{version=\"" + status.model_version + "\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("fovea_connections{port=\"http\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("fovea_requests_in_flight{port=\"http\"} 0\n"));
   EXPECT_THAT(text, Not(HasSubstr("user-")));
 }
 

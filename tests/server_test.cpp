@@ -38,10 +38,12 @@ class Gate : public FoveaNull {
     events.emplace_back().user_id = user_id;
   }
   void rank(RankResponse& response, const RankRequest& request) override {
+    ++ranked;
     response.request_id = request.user_id;
   }
 
   std::atomic<int> waiting{0};
+  std::atomic<int> ranked{0};
   std::latch open{1};
 };
 
@@ -329,6 +331,85 @@ TEST_F(ServerTest, RequestsOverTheLimitAreRefusedWhileOthersWait) {
   EXPECT_TRUE(waiting.receive());
   refused.send(status_frame());
   EXPECT_EQ(version_in(refused.receive()), "gate");
+}
+
+std::string rank_frame(const std::string& user_id) {
+  return framed(message(WireProtocol::kBinary, [&](FoveaClient& client) {
+    RankRequest request;
+    request.__set_user_id(user_id);
+    client.send_rank(request);
+  }));
+}
+
+TEST_F(ServerTest, RequestsSentAtOnceAreAnsweredInTheirOrder) {
+  start({.threads = 4});
+  Peer peer(server->port());
+  // The first waits at the gate; what is answered before it must not overtake it.
+  std::string frames = history_frame("first");
+  for (int i = 0; i < 50; ++i) frames += rank_frame(std::to_string(i));
+  peer.send(frames);
+  ASSERT_TRUE(eventually([&] { return gate.ranked == 7; })) << "eight at once, the first waits";
+  gate.open.count_down();
+  const auto first = peer.receive();
+  ASSERT_TRUE(first);
+  std::vector<Event> events;
+  read_message(WireProtocol::kBinary, *first,
+               [&](FoveaClient& client) { client.recv_getHistory(events); });
+  EXPECT_EQ(events.at(0).user_id, "first");
+  for (int i = 0; i < 50; ++i) {
+    const auto reply = peer.receive();
+    ASSERT_TRUE(reply);
+    RankResponse response;
+    read_message(WireProtocol::kBinary, *reply,
+                 [&](FoveaClient& client) { client.recv_rank(response); });
+    EXPECT_EQ(response.request_id, std::to_string(i));
+  }
+}
+
+TEST_F(ServerTest, NoMoreIsReadFromOneConnectionThanItMayHaveInFlight) {
+  start({.pipelined_max = 3, .threads = 2});
+  Peer peer(server->port());
+  std::string frames = history_frame("ann");
+  for (int i = 0; i < 9; ++i) frames += rank_frame("u");
+  peer.send(frames);
+  ASSERT_TRUE(eventually([&] { return gate.ranked == 2; }));
+  Peer other(server->port());  // what a worker could have answered meanwhile
+  other.send(rank_frame("other"));
+  EXPECT_TRUE(other.receive());
+  EXPECT_EQ(gate.ranked, 3) << "a fourth request of the first connection was begun";
+  gate.open.count_down();
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(peer.receive());
+}
+
+TEST_F(ServerTest, WhatACallerWhoHasGoneAskedForIsNotBegun) {
+  start({.threads = 1});
+  Peer holding(server->port());
+  holding.send(history_frame("ann"));
+  ASSERT_TRUE(eventually([&] { return gate.waiting == 1; }));
+  {
+    Peer gone(server->port());
+    ASSERT_TRUE(eventually([&] { return server->connections() == 2; }));
+    gone.send(rank_frame("gone") + rank_frame("gone"));
+  }
+  ASSERT_TRUE(eventually([&] { return server->requests() == 3; }));
+  Peer staying(server->port());
+  staying.send(rank_frame("here"));
+  ASSERT_TRUE(eventually([&] { return server->requests() == 4; }));
+  gate.open.count_down();
+  EXPECT_TRUE(staying.receive());
+  EXPECT_EQ(gate.ranked, 1);
+  EXPECT_TRUE(eventually([&] { return server->requests() == 0 && server->connections() == 2; }));
+}
+
+TEST_F(ServerTest, AFaultyRequestIsToldSoBehindTheAnswersBeforeIt) {
+  start({.frame_bytes_max = 1000, .threads = 2});
+  Peer peer(server->port());
+  peer.send(history_frame("ann") + framed("\x80" + std::string(5'000, 'x')) + status_frame());
+  ASSERT_TRUE(eventually([&] { return gate.waiting == 1; }));
+  gate.open.count_down();
+  EXPECT_TRUE(peer.receive());
+  EXPECT_THAT(complaint_in(peer.receive()), HasSubstr("at most 1000 are allowed"));
+  EXPECT_TRUE(peer.ends());
 }
 
 TEST_F(ServerTest, StoppingAnswersWhatIsInFlightAndClosesTheRest) {

@@ -127,11 +127,11 @@ class Refusals(unittest.TestCase):
         self.assertEqual(caught.exception.field, field)
         self.assertTrue(caught.exception.message)
 
-    def test_fields_not_honoured_yet(self):
+    def test_fields_not_honoured_yet_and_values_out_of_range(self):
         from fovea_api.ttypes import RankRequest
 
         client = server.connect()
-        for field, value in {"deadline_ms": 50, "variants": {"experiment": "b"}}.items():
+        for field, value in {"deadline_ms": 0, "variants": {"experiment": "b"}}.items():
             self.refused(field, lambda: client.rank(RankRequest(user_id="u1", **{field: value})))
 
     def test_rules_that_cannot_be_followed(self):
