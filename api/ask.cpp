@@ -16,6 +16,7 @@
 #include "api/client.h"
 #include "api/commands.h"
 #include "api/table.h"
+#include "api/wire_json.h"
 
 namespace fovea::api {
 namespace {
@@ -110,45 +111,6 @@ RankRequest to_request(const Flags& flags) {
   request.__set_explain(flags.explain);
   add_rules(flags, request);
   return request;
-}
-
-boost::json::object to_json(const Explanation& explanation) {
-  boost::json::object object;
-  auto& attention = object["attention"].emplace_array();
-  for (const Attention& behaviour : explanation.attention) {
-    attention.push_back({{"item_id", behaviour.item_id},
-                         {"action", behaviour.action},
-                         {"time_ms", behaviour.time_ms},
-                         {"weight", behaviour.weight}});
-  }
-  object["parts"] = boost::json::value_from(explanation.parts);
-  object["rules"] = boost::json::value_from(explanation.rules);
-  if (explanation.__isset.rank_without_top_event) {
-    object["rank_without_top_event"] = explanation.rank_without_top_event;
-  }
-  return object;
-}
-
-boost::json::object to_json(const RankResponse& response) {
-  boost::json::object object;
-  object["request_id"] = response.request_id;
-  auto& items = object["items"].emplace_array();
-  for (const RankedItem& ranked : response.items) {
-    boost::json::object item = {
-        {"item_id", ranked.item_id}, {"score", ranked.score}, {"source", ranked.source}};
-    if (ranked.__isset.explanation) item["explanation"] = to_json(ranked.explanation);
-    items.emplace_back(std::move(item));
-  }
-  object["model_version"] = response.model_version;
-  object["degraded"] = response.degraded;
-  if (response.__isset.degraded_reason) object["degraded_reason"] = response.degraded_reason;
-  object["variants"] = boost::json::value_from(response.variants);
-  if (response.__isset.next_page_token) object["next_page_token"] = response.next_page_token;
-  if (response.__isset.unknown_candidates) {
-    object["unknown_candidates"] = boost::json::value_from(response.unknown_candidates);
-  }
-  object["stage_us"] = boost::json::value_from(response.stage_us);
-  return object;
 }
 
 void ask(const Flags& flags) {

@@ -136,14 +136,12 @@ class Connections {
   boost::asio::awaitable<void> drop_what_comes(Connection& connection);
 
  private:
-  using tcp = boost::asio::ip::tcp;
-
   void listen();
   void run();
   void drain();
   boost::asio::awaitable<void> accept();
   boost::asio::awaitable<void> enforce_timeouts();
-  boost::asio::awaitable<void> serve(tcp::socket socket);
+  boost::asio::awaitable<void> serve(boost::asio::ip::tcp::socket socket);
 
   void leave(std::optional<Connection::Clock::duration> worked);
 
@@ -163,10 +161,10 @@ class Connections {
   std::atomic<std::size_t> open_{0};
   std::atomic<std::size_t> admitted_{0};  // what admission_ counts, for any thread
   std::atomic<std::uint64_t> refused_{0};
-  tcp::endpoint endpoint_;  // written before the threads start
+  boost::asio::ip::tcp::endpoint endpoint_;  // written before the threads start
 
   boost::asio::io_context io_{1};
-  tcp::acceptor acceptor_{io_};
+  boost::asio::ip::tcp::acceptor acceptor_{io_};
   boost::asio::steady_timer accept_pause_{io_};
   boost::asio::steady_timer timeouts_{io_};
   boost::asio::steady_timer drain_end_{io_};

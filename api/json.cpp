@@ -2,63 +2,13 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
+#include "api/json_fields.h"
 
 namespace fovea::api {
 namespace {
 
 namespace json = boost::json;
 using engine::InvalidRequest;
-
-constexpr std::size_t kDepthMax =
-    4;  // the object, its attributes, a list: nothing is nested deeper
-
-/// What stands there, as people say it.
-std::string describe(const json::value& value) {
-  switch (value.kind()) {
-    case json::kind::null:
-      return "null";
-    case json::kind::bool_:
-      return value.get_bool() ? "true" : "false";
-    case json::kind::string: {
-      const std::string_view text(value.get_string().data(), value.get_string().size());
-      return text.size() <= 40 ? fmt::format("the string \"{}\"", text) : "a string";
-    }
-    case json::kind::array:
-      return "a list";
-    case json::kind::object:
-      return "an object";
-    default:
-      return fmt::format("the number {}", value.to_number<double>());
-  }
-}
-
-[[noreturn]] void refuse(std::string_view field, const json::value& value, std::string_view right) {
-  throw InvalidRequest(std::string(field),
-                       fmt::format("{} is {}; {} is expected", field, describe(value), right));
-}
-
-std::string string_of(std::string_view field, const json::value& value) {
-  if (!value.is_string()) refuse(field, value, "a string");
-  return std::string(value.get_string());
-}
-
-double number_of(std::string_view field, const json::value& value) {
-  if (!value.is_number()) refuse(field, value, "a number");
-  return value.to_number<double>();
-}
-
-std::int64_t integer_of(std::string_view field, const json::value& value) {
-  if (value.is_int64()) return value.get_int64();
-  // Some writers have no integers: 8.7e11 is one all the same, as long as a double holds it
-  // exactly.
-  constexpr double kExactMax = 9'007'199'254'740'992;
-  if (value.is_double() && std::abs(value.get_double()) <= kExactMax &&
-      value.get_double() == std::floor(value.get_double())) {
-    return static_cast<std::int64_t>(value.get_double());
-  }
-  refuse(field, value, "a whole number");
-}
 
 storage::AttributeValue attribute_of(const std::string& field, const json::value& value) {
   switch (value.kind()) {
@@ -104,22 +54,15 @@ std::vector<float> embedding_of(const json::value& value) {
   return result;
 }
 
-[[noreturn]] void unknown_field(std::string_view field, std::string_view what,
-                                std::string_view known) {
-  throw InvalidRequest(
-      std::string(field),
-      fmt::format("\"{}\" is not a field of {}; its fields are {}", field, what, known));
-}
-
 }  // namespace
 
-json::object parse_object(std::string_view text) {
+json::object parse_object(std::string_view text, std::size_t depth_max) {
   if (text.size() > kJsonBytesMax) {
     throw InvalidRequest("", fmt::format("this is {} bytes long; at most {} are allowed",
                                          text.size(), kJsonBytesMax));
   }
   json::parse_options options;
-  options.max_depth = kDepthMax;
+  options.max_depth = depth_max;
   json::parser parser({}, options);
   boost::system::error_code error;
   const std::size_t read = parser.write_some(text.data(), text.size(), error);
@@ -149,7 +92,7 @@ engine::Item item_from_json(const json::object& object) {
     } else if (field == "embedding") {
       item.embedding = embedding_of(value);
     } else {
-      unknown_field(field, "an item", "item_id, text, attributes and embedding");
+      refuse_unknown(field, "an item", "item_id, text, attributes and embedding");
     }
   }
   return item;
@@ -175,8 +118,8 @@ engine::Event event_from_json(const json::object& object) {
     } else if (field == "request_id") {
       event.request_id = string_of(field, value);
     } else {
-      unknown_field(field, "an event",
-                    "user_id, item_id, action, time_ms, value, event_id and request_id");
+      refuse_unknown(field, "an event",
+                     "user_id, item_id, action, time_ms, value, event_id and request_id");
     }
   }
   return event;

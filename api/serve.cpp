@@ -9,13 +9,18 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "api/address.h"
 #include "api/commands.h"
 #include "api/config.h"
 #include "api/device_flag.h"
+#include "api/handler.h"
+#include "api/http_server.h"
+#include "api/measured_service.h"
 #include "api/server.h"
 #include "engine/engine.h"
 #include "engine/pipeline.h"
@@ -28,6 +33,7 @@ constexpr std::size_t kThreadsOfGpu = 64;
 struct Flags {
   std::filesystem::path data;
   std::string thrift = "127.0.0.1:7070";
+  std::string http;  // empty: no HTTP port
   std::filesystem::path config;
   std::size_t threads = 0;
   bool insecure = false;
@@ -45,6 +51,8 @@ int wait_for_signal(boost::asio::io_context& io, boost::asio::signal_set& signal
 
 void serve(const Flags& flags) {
   const HostPort address = parse_host_port(flags.thrift);
+  std::optional<HostPort> http_address;
+  if (!flags.http.empty()) http_address = parse_host_port(flags.http);
   if (!std::filesystem::is_directory(flags.data)) {
     throw std::runtime_error(fmt::format(
         "there is no data directory {}; create it with: fovea import --data {} --items FILE "
@@ -70,8 +78,24 @@ void serve(const Flags& flags) {
   options.insecure = flags.insecure;
   options.deadline_default = std::chrono::milliseconds{flags.deadline_ms};
   options.wait_max = std::chrono::milliseconds{flags.wait_ms};
-  Server server(*engine, options);
+  Handler handler(*engine, options.deadline_default);
+  MeasuredService service(handler);
+  Server server(service, options);
+  std::optional<HttpServer> http;
+  if (http_address) {
+    const auto metrics = [&] {
+      const std::vector<PortFigures> ports = {
+          {"thrift", server.connections(), server.requests(), server.refused()},
+          {"http", http->connections(), http->requests(), http->refused()},
+      };
+      return service.metrics_text(ports);
+    };
+    options.host = http_address->host;
+    options.port = http_address->port;
+    http.emplace(service, metrics, options);
+  }
   server.start();
+  if (http) http->start();
 
   const auto status = engine->status();
   spdlog::info("data {}: {} items, {} users, model {}", flags.data.string(), status.items,
@@ -82,11 +106,14 @@ void serve(const Flags& flags) {
   }
   spdlog::info("fovea {} on {}, {}", status.version, status.device, status.faiss);
   spdlog::info("serving Thrift on {}", server.address());
+  if (http) spdlog::info("serving HTTP on {}", http->address());
 
   const int received = wait_for_signal(io, signals);
   spdlog::info("{}: answering what is in flight, then ending",
                received == SIGINT ? "SIGINT" : "SIGTERM");
+  if (http) http->drain();
   server.stop();
+  if (http) http->stop();
 }
 
 }  // namespace
@@ -104,6 +131,12 @@ void add_serve(CLI::App& app) {
           "--thrift", flags->thrift,
           "HOST:PORT to listen on, binary or compact protocol, framed or not; port 0: any free one")
       ->capture_default_str();
+  command
+      ->add_option(
+          "--http", flags->http,
+          "HOST:PORT for JSON over HTTP, health and metrics; port 0: any free one; absent: "
+          "no such port")
+      ->type_name("HOST:PORT");
   command
       ->add_option("--threads", flags->threads,
                    "Answer so many requests at once; 0: one a core, or 64 with a GPU")

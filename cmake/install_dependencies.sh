@@ -7,6 +7,7 @@ set -eu
 build="g++ cmake ninja-build pkg-config
   librocksdb-dev libfaiss-dev libdnnl-dev libopenblas-dev libeigen3-dev libboost1.81-dev libboost-json1.81-dev
   libthrift-dev thrift-compiler libssl-dev libutf8proc-dev libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
+  prometheus-cpp-dev
   libgtest-dev libgmock-dev librapidcheck-dev"
 # The foreign client that the server is tested with. python3-thrift needs six and its package does not say so.
 test="python3 python3-thrift python3-six"

@@ -1,0 +1,54 @@
+// A request's method, target and body in, an answer out: every path of the HTTP port, the JSON form
+// of the contract's methods, and the table of errors to status codes. Knows no socket, no header
+// but the two that it is given.
+#pragma once
+
+#include <fovea_wire/Fovea.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace fovea::api {
+
+/// What is asked. Views the bytes of the request.
+struct HttpCall {
+  std::string_view method;  ///< "GET"; as the peer wrote it.
+  std::string_view target;  ///< "/v1/rank"; paths are exact, and take no query string.
+  std::string_view content_type;
+  std::string_view body;
+};
+
+struct HttpAnswer {
+  unsigned status = 200;
+  std::string body;
+  std::string_view content_type = "application/json";
+  std::string_view allow;  ///< Not empty: the methods that the path takes.
+  std::optional<std::int32_t> retry_after_ms;
+  std::optional<std::string> fault;  ///< What of ours went wrong, for the log.
+};
+
+/// What answers.
+struct HttpService {
+  FoveaIf& service;                       ///< The contract's methods.
+  std::function<std::string()> metrics;   ///< In Prometheus' text format.
+  std::function<std::string()> draining;  ///< Why no further requests are wanted; empty: they are.
+  std::size_t answer_bytes_max = 16'384'000;  ///< A longer answer becomes an error.
+};
+
+/// Whether the answer needs neither disk nor model. It then waits for no worker: whoever watches is
+/// to see most when there is most to do.
+bool answered_at_once(std::string_view target);
+
+/// Answers. Never throws because of what the bytes say or the service does; at most std::bad_alloc
+/// when there is no memory to say so. Thread-safe when the service is.
+HttpAnswer dispatch(const HttpService& service, const HttpCall& call);
+
+/// {"error": {"field": .., "message": ..}}; no field where none is to blame.
+HttpAnswer http_error(unsigned status, std::string_view message, std::string_view field = {});
+HttpAnswer http_error(const Overloaded& overloaded);
+
+}  // namespace fovea::api
