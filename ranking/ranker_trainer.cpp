@@ -6,7 +6,6 @@
 #include <cmath>
 #include <unordered_set>
 
-#include "ranking/encoder_loss.h"
 #include "ranking/encoder_trainer.h"
 #include "ranking/random.h"
 
@@ -45,7 +44,8 @@ class Gather {
     const auto row = vectors.subspan(rows_[c] * d, d);
     std::copy(row.begin(), row.end(), candidate_vectors_.data() + c * d);
     popularity_[c] = 0;
-    rows_[c] = kNoTarget;  // no transition leads to it
+    // One beyond the last, to which nothing leads; not far beyond, since tables reach up to it.
+    rows_[c] = static_cast<std::uint32_t>(data_.items);
     retrieval[c] = ops::dot(d, state, row.data()) - centre;
   }
 
