@@ -117,8 +117,9 @@ TEST_F(Goldens, AModelWhoseScoresAreNoNumbersIsNotWritten) {
   Version broken = shop_.learned_version(engine_->db());
   auto ranker = std::make_shared<ranking::RankerWeights>(broken.model->ranker());
   ranker->linear[0] = std::numeric_limits<float>::quiet_NaN();
-  broken.model.emplace(std::make_shared<ranking::EncoderWeights>(broken.model->encoder()), ranker,
-                       broken.model->transitions(), ranking::ItemPairs());
+  ranking::Model model(std::make_shared<ranking::EncoderWeights>(broken.model->encoder()), ranker,
+                       broken.model->transitions(), broken.model->relations().ease);
+  broken.model = std::move(model);
   EXPECT_THAT([&] { shop_.publish(std::move(broken)); },
               testing::ThrowsMessage<std::runtime_error>(HasSubstr("are no numbers")));
   EXPECT_EQ(Versions(shop_.directory()).current(), next_);

@@ -35,8 +35,10 @@ std::string user(std::size_t i) { return "user-" + std::to_string(i % Shop::kUse
 Version another(Version version) {
   auto ranker = std::make_shared<ranking::RankerWeights>(version.model->ranker());
   for (std::size_t f = 0; f < ranker->linear.size(); ++f) ranker->linear[f] *= 1.5F;
-  version.model.emplace(std::make_shared<ranking::EncoderWeights>(version.model->encoder()), ranker,
-                        version.model->transitions(), ranking::ItemPairs());
+  // Made whole before it takes the old one's place, of which it is a copy.
+  ranking::Model model(std::make_shared<ranking::EncoderWeights>(version.model->encoder()), ranker,
+                       version.model->transitions(), version.model->relations().ease);
+  version.model = std::move(model);
   return version;
 }
 
