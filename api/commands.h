@@ -9,6 +9,9 @@ namespace fovea::api {
 
 void add_import(CLI::App& app);
 void add_train(CLI::App& app);
+void add_learn(CLI::App& app);
+void add_versions(CLI::App& app);
+void add_rollback(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_ask(CLI::App& app);

@@ -50,6 +50,9 @@ int main(int argc, char** argv) {
   fovea::api::add_demo(app);
   fovea::api::add_import(app);
   fovea::api::add_train(app);
+  fovea::api::add_learn(app);
+  fovea::api::add_versions(app);
+  fovea::api::add_rollback(app);
   fovea::api::add_evaluate(app);
   fovea::api::add_serve(app);
   fovea::api::add_ask(app);

@@ -1,7 +1,6 @@
 // fovea train: flags and what is printed while a version is made.
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <boost/json.hpp>
 #include <cerrno>
 #include <cstring>
@@ -10,13 +9,11 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
-#include <thread>
-#include <type_traits>
 
 #include "api/commands.h"
-#include "api/device_flag.h"
 #include "api/plot.h"
 #include "api/progress.h"
+#include "api/recipe_flags.h"
 #include "engine/learning.h"
 
 namespace fovea::api {
@@ -72,21 +69,16 @@ void print(const engine::LearnResult& result, std::string_view split, bool json)
 void add_train(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
   engine::LearnOptions& options = flags->options;
-  options.train.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   CLI::App* command = app.add_subcommand("train", "Learn from a store and publish a version");
   command->footer(
-      "A server of the same directory takes the version up by itself. Without behaviours only the\n"
+      "A server of the same directory takes the version up by itself. One that is worse than what\n"
+      "serves, or than the most popular items, is not published. Without behaviours only the\n"
       "texts are learned, so that a catalogue alone can be searched. A training that was killed "
       "goes\n"
       "on where it was when it is started again with the same data and options.\n\n"
       "Example:\n  fovea train --data shop --split leave-one-out\n"
       "  fovea train --data shop --split leave-one-out --from CURRENT --plot training.html");
   command->add_option("--data", flags->data, "Data directory")->required()->type_name("DIR");
-  command
-      ->add_option("--split", flags->split,
-                   "What is held out for evaluate: none, leave-one-out or time")
-      ->capture_default_str()
-      ->check(CLI::IsMember({"none", "leave-one-out", "time"}));
   command
       ->add_option("--from", options.from,
                    "Go on from this version, or from CURRENT, with what was recorded since: a few "
@@ -95,28 +87,10 @@ void add_train(CLI::App& app) {
   command->add_flag("--fresh", options.fresh, "Start anew where a killed training could go on");
   command->add_option("--plot", flags->plot, "Write a page with every epoch's loss and validation")
       ->type_name("FILE");
-  command->add_option("--seed", options.train.seed, "The same seed gives the same version")
-      ->capture_default_str();
-  command
-      ->add_option("--threads", options.train.threads,
-                   "Threads that learn; all of the machine's by default")
-      ->check(CLI::Range(1, 1024));
-  add_device(*command, options.device, "What the encoder is trained on");
-  ranking::for_each_option(options.train, [&](std::string name, auto& field, auto least, auto most,
-                                              const std::string& help) {
-    using Field = std::decay_t<decltype(field)>;
-    std::ranges::replace(name, '_', '-');
-    if constexpr (std::is_same_v<Field, bool>) {
-      command->add_flag("--" + name + ",!--no-" + name, field, help)
-          ->capture_default_str()
-          ->group("Recipe");
-    } else {
-      command->add_option("--" + name, field, help)
-          ->capture_default_str()
-          ->check(CLI::Range(static_cast<Field>(least), static_cast<Field>(most)))
-          ->group("Recipe");
-    }
-  });
+  command->add_flag("--force", options.force,
+                    "Publish also a version that is worse than the one that serves or than the "
+                    "most popular items");
+  add_recipe(*command, options, flags->split);
   command->add_flag("--json", flags->json, "Print the result as JSON");
   command->callback([flags, command] {
     if (!flags->options.from.empty()) {

@@ -383,7 +383,17 @@ Evaluation evaluate(const Snapshot& snapshot, const EvaluateOptions& options,
     throw InvalidRequest(
         "data", "nothing has been trained yet; train with the split leave-one-out or time");
   }
+  return evaluate(snapshot, questions_of(*snapshot.db, snapshot.model->card()), options, progress);
+}
 
+std::vector<ranking::HeldOut> test_questions(storage::Db& db, Split split) {
+  Dataset dataset = read_dataset(db);
+  return engine::split(std::move(dataset.interactions), split, dataset.action_weights).test;
+}
+
+Evaluation evaluate(const Snapshot& snapshot, std::vector<ranking::HeldOut> asked,
+                    const EvaluateOptions& options,
+                    const std::function<void(std::size_t done, std::size_t of)>& progress) {
   const storage::Catalog& catalog = snapshot.db->catalog();
   const std::uint32_t rows_all = catalog.rows();
   std::vector<std::uint32_t> rows;
@@ -391,7 +401,7 @@ Evaluation evaluate(const Snapshot& snapshot, const EvaluateOptions& options,
     if (catalog.present(row)) rows.push_back(row);
   }
   const std::vector<ranking::HeldOut> questions =
-      answerable(questions_of(*snapshot.db, snapshot.model->card()), rows, options.include_seen);
+      answerable(std::move(asked), rows, options.include_seen);
   const PopularOrder popular(rows, *snapshot.popularity, rows_all);
   const ExactRetrieval retrieval(rows, *snapshot.model);
   const Measure measure{snapshot, options, questions, popular, retrieval};

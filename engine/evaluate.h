@@ -11,6 +11,8 @@
 
 #include "engine/engine.h"
 #include "engine/pipeline.h"
+#include "engine/split.h"
+#include "ranking/interactions.h"
 #include "ranking/metrics.h"
 
 namespace fovea::engine {
@@ -61,6 +63,12 @@ struct EvaluateOptions {
 /// so that the split would be another.
 Evaluation evaluate(const Snapshot& snapshot, const EvaluateOptions& options,
                     const std::function<void(std::size_t done, std::size_t of)>& progress);
+/// The same over questions of the caller's, whose answers the version has not learned.
+Evaluation evaluate(const Snapshot& snapshot, std::vector<ranking::HeldOut> questions,
+                    const EvaluateOptions& options,
+                    const std::function<void(std::size_t done, std::size_t of)>& progress);
+/// What a split of the store as it is now holds out to be asked for.
+std::vector<ranking::HeldOut> test_questions(storage::Db& db, Split split);
 /// Of the engine's current version.
 Evaluation evaluate(Engine& engine, const EvaluateOptions& options,
                     const std::function<void(std::size_t done, std::size_t of)>& progress);

@@ -15,6 +15,7 @@
 #include "engine/checkpoint.h"
 #include "engine/continuation.h"
 #include "engine/dataset.h"
+#include "engine/gate.h"
 #include "engine/models.h"
 #include "engine/request.h"
 #include "index/vector_index.h"
@@ -133,9 +134,12 @@ class Learning {
 
   Version run() {
     read();
+    stop_if_asked();
     fit_texts();
+    stop_if_asked();
     learn();
     build_indexes();
+    stop_if_asked();
     return std::move(version_);
   }
   std::size_t items() const { return rows_.size(); }
@@ -167,6 +171,7 @@ class Learning {
     }
     if (base_) {
       version_.card.from = base_->card.version;
+      version_.card.continued = base_->card.continued + 1;
       check_base(*base_, options_.split, parts, catalog.embedding_width());
       const auto fresh =
           std::ranges::count_if(parts.train.behaviours, [&](const ranking::Behaviour& behaviour) {
@@ -234,7 +239,9 @@ class Learning {
     };
     if (checkpoint_) {
       watch.checkpoint = [this](const std::string& stage, bool last, const auto& state) {
-        checkpoint_->keep(stage, last, state, version_.log);
+        const bool stopping = options_.stop.stop_requested();
+        checkpoint_->keep(stage, last || stopping, state, version_.log);
+        stop_if_asked();
       };
       watch.resume = [this](const std::string& stage) { return checkpoint_->resume(stage); };
     }
@@ -257,7 +264,11 @@ class Learning {
     data_ = {};
     version_.card.metrics["validation_encoder_ndcg@10"] = result.encoder_validation_ndcg_10;
     if (!base_ || result.ranker_fitted) {  // the base's stays without a figure of this training
-      version_.card.metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
+      auto& metrics = version_.card.metrics;
+      metrics["validation_ranker_ndcg@10"] = result.ranker_validation_ndcg_10;
+      metrics["validation_popular_ndcg@10"] = result.popular_validation_ndcg_10;
+      metrics["validation_ranker_questions"] =
+          static_cast<double>(result.ranker_validation_questions);
     }
     version_.model = std::move(result.model);
 
@@ -300,6 +311,13 @@ class Learning {
                     seconds_since(start)));
   }
 
+  void stop_if_asked() const {
+    if (options_.stop.stop_requested()) {
+      throw Stopped(
+          "the training was stopped; the next one with the same data and options goes on");
+    }
+  }
+
   void say(std::string stage, std::string message) const {
     if (progress_) progress_({std::move(stage), std::move(message)});
   }
@@ -335,11 +353,10 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   // Opened before anything is created in the directory: a wrong one stays as it is.
   std::unique_ptr<storage::Db> db = storage::Db::open(data_directory, storage::Access::kReadOnly);
   const Versions versions(data_directory);
-  const Versions::TrainingLock lock = versions.lock_training();
+  const Versions::Lock lock = versions.lock_training();
 
   Learning learning(*db, &versions, options, progress);
   Version version = learning.run();
-  db.reset();
   version.card.trained_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                                 std::chrono::system_clock::now().time_since_epoch())
                                 .count();
@@ -351,14 +368,30 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   result.behaviours = version.card.behaviours;
   result.has_model = version.model.has_value();
   result.from = version.card.from;
-  result.metrics = version.card.metrics;
   result.log = version.log;
-  const auto publishing = Clock::now();
-  result.version = versions.publish(std::move(version), options.versions_kept);
+  const auto writing = Clock::now();
+  Draft draft = versions.write(std::move(version));
+  if (!options.force && result.has_model) {
+    const auto judging = Clock::now();
+    const Judgement judgement = judge(*db, versions, draft, options.train.threads);
+    if (progress) {
+      progress({"gate", fmt::format("{}, {:.1f} s", judgement.figures, seconds_since(judging))});
+    }
+    if (!judgement.passed) {
+      throw NotPublished(
+          fmt::format("the new version is not published, it is not good enough: {}; "
+                      "the same training with --force publishes it anyway",
+                      judgement.figures));
+    }
+    draft.card().metrics.insert(judgement.metrics.begin(), judgement.metrics.end());
+  }
+  db.reset();
+  result.metrics = draft.card().metrics;
+  result.version = versions.publish(std::move(draft), options.versions_kept);
   learning.forget_checkpoint();
   if (progress)
-    progress({"publish",
-              fmt::format("version {}, {:.1f} s", result.version, seconds_since(publishing))});
+    progress(
+        {"publish", fmt::format("version {}, {:.1f} s", result.version, seconds_since(writing))});
   result.seconds = seconds_since(start);
   return result;
 }

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <stdexcept>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,12 +28,22 @@ struct LearnOptions {
   /// same GPU, and not that of the CPU: sums have another order.
   DeviceChoice device = DeviceChoice::kCpu;
   bool fresh = false;  ///< Throws away what a killed training left, also where it could be resumed.
-  std::size_t versions_kept = 3;  ///< Older ones are deleted after publishing; at least 1.
+  bool force = false;  ///< Publishes without asking the gate.
+  /// Older ones are deleted after publishing, but for the one that served until then; at least 1.
+  std::size_t versions_kept = 5;
+  /// Ends the training with Stopped at the end of its epoch or stage, which is kept as a killed
+  /// one's is.
+  std::stop_token stop;
+};
+
+/// LearnOptions::stop was asked to.
+struct Stopped : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 struct LearnProgress {
   std::string stage;    ///< As in TrainProgress, and "read", "from", "text", "checkpoint",
-                        ///< "index", "publish".
+                        ///< "index", "gate", "publish".
   std::string message;  ///< One line for people: loss, validation metric, seconds.
 };
 
@@ -55,9 +67,11 @@ Version learn_version(storage::Db& db, const LearnOptions& options,
 /// Works on a store without behaviours too: then the text space is fitted and indexed, so that the
 /// catalogue can be searched. Runs beside a serving process. Throws InvalidRequest when the
 /// catalogue is empty or when `from` cannot be gone on from, Unavailable when another training of
-/// the same directory is under way, and
-/// ranking::DeviceError when a GPU that was asked for is not there, or is lost. What a training
-/// keeps of itself in DATA/versions/checkpoint is gone when it ends.
+/// the same directory is under way, ranking::DeviceError when a GPU that was asked for is not
+/// there, or is lost, and NotPublished when the gate (engine/gate) keeps the version back: nothing
+/// of it stays then but its checkpoint, so that the same training with `force` publishes it without
+/// another epoch. What a training keeps of itself in DATA/versions/checkpoint is gone when it has
+/// published. A version that knows texts only is published without asking.
 LearnResult learn(const std::filesystem::path& data_directory, const LearnOptions& options,
                   const std::function<void(const LearnProgress&)>& progress);
 

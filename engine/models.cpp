@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <boost/json.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -15,6 +14,7 @@
 #include <utility>
 
 #include "engine/files.h"
+#include "engine/goldens.h"
 #include "engine/request.h"
 #include "engine/training_log.h"
 
@@ -22,15 +22,15 @@ namespace fovea::engine {
 namespace {
 
 namespace fs = std::filesystem;
-namespace json = boost::json;
 
-constexpr std::uint64_t kVersionFormat = 3;
 constexpr const char* kCard = "card.json";
 constexpr const char* kModel = "model.safetensors";
 constexpr const char* kItemIndex = "items.faiss";
 constexpr const char* kTextIndex = "texts.faiss";
 constexpr const char* kLog = "training.jsonl";
+constexpr const char* kGoldens = "goldens.json";
 constexpr const char* kCurrent = "CURRENT";
+constexpr const char* kPublished = "PUBLISHED";
 constexpr const char* kUnfinished =
     ".unfinished-";  // leads the folder of a version that is being written
 
@@ -49,77 +49,42 @@ std::string version_name(std::int64_t time_ms) {
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec, time_ms % 1000);
 }
 
-struct Current {
+/// What CURRENT and PUBLISHED say.
+struct Named {
   std::string version;
   std::string card_sha256;
+
+  std::string line() const { return fmt::format("{} {}\n", version, card_sha256); }
 };
 
-std::optional<Current> read_current(const fs::path& directory) {
-  const fs::path file = directory / kCurrent;
-  std::error_code error;
-  if (!fs::exists(file, error)) {
-    if (error) fail(file, fmt::format("cannot be read: {}", error.message()));
-    return std::nullopt;
-  }
+Named read_named(const fs::path& file) {
   const std::string line = read_small(file);
   // "<20 bytes> <64 bytes>\n": anything else was truncated or changed.
   if (line.size() != 86 || line[20] != ' ' || line.back() != '\n' ||
       !is_version(std::string_view(line).substr(0, 20))) {
     fail(file, "is damaged: one line with a version and the SHA-256 of its card is expected");
   }
-  return Current{line.substr(0, 20), line.substr(21, 64)};
+  return {line.substr(0, 20), line.substr(21, 64)};
 }
 
-std::string card_text(const VersionCard& card, const json::object& files) {
-  json::object metrics;
-  for (const auto& [name, value] : card.metrics) metrics[name] = value;
-  json::object options{{"seed", card.options.seed}};
-  ranking::for_each_option(
-      card.options, [&](const char* name, const auto& field, auto...) { options[name] = field; });
-  return json::serialize(json::object{{"format", kVersionFormat},
-                                      {"version", card.version},
-                                      {"split", name(card.split)},
-                                      {"options", options},
-                                      {"items", card.items},
-                                      {"users", card.users},
-                                      {"behaviours", card.behaviours},
-                                      {"newest_ms", card.newest_ms},
-                                      {"from", card.from},
-                                      {"catalog_revision", card.catalog_revision},
-                                      {"trained_ms", card.trained_ms},
-                                      {"device", card.device},
-                                      {"metrics", metrics},
-                                      {"fovea_version", card.fovea_version},
-                                      {"files", files}}) +
-         "\n";
-}
-
-VersionCard parse_card(const json::object& card) {
-  VersionCard result;
-  result.version = card.at("version").as_string();
-  result.split = parse_split(card.at("split").as_string());
-  const json::object& options = card.at("options").as_object();
-  result.options.seed = options.at("seed").to_number<std::uint64_t>();
-  ranking::for_each_option(result.options, [&](const char* name, auto& field, auto...) {
-    // A choice that the recipe did not have yet was as its default is.
-    const json::value* value = options.if_contains(name);
-    if (value != nullptr) field = json::value_to<std::decay_t<decltype(field)>>(*value);
-  });
-  result.items = card.at("items").to_number<std::size_t>();
-  result.users = card.at("users").to_number<std::size_t>();
-  result.behaviours = card.at("behaviours").to_number<std::size_t>();
-  result.newest_ms = card.at("newest_ms").to_number<std::int64_t>();
-  result.from = card.at("from").as_string();
-  result.catalog_revision = card.at("catalog_revision").to_number<std::uint64_t>();
-  result.trained_ms = card.at("trained_ms").to_number<std::int64_t>();
-  // Versions of before knew one device only.
-  const json::value* device = card.if_contains("device");
-  result.device = device == nullptr ? "CPU" : json::value_to<std::string>(*device);
-  for (const auto& [key, value] : card.at("metrics").as_object()) {
-    result.metrics[key] = value.to_number<double>();
+std::optional<Named> read_current(const fs::path& directory) {
+  const fs::path file = directory / kCurrent;
+  std::error_code error;
+  if (!fs::exists(file, error)) {
+    if (error) fail(file, fmt::format("cannot be read: {}", error.message()));
+    return std::nullopt;
   }
-  result.fovea_version = card.at("fovea_version").as_string();
-  return result;
+  return read_named(file);
+}
+
+/// What a draft is compared with and would replace; "" where none can serve.
+std::string serving(const fs::path& directory) {
+  try {
+    const auto current = read_current(directory);
+    return current ? current->version : "";
+  } catch (const VersionError&) {
+    return "";
+  }
 }
 
 /// Reads the arrays and indexes of a folder whose bytes have been checked.
@@ -152,25 +117,31 @@ Version read_version(const fs::path& folder, VersionCard card, bool learned) {
   return version;
 }
 
-/// Checks every file that the card names, then reads them.
-Version load_folder(const fs::path& folder, const std::string& card_text) {
+/// Checks every file that the card names, then reads them and computes the golden outputs again.
+Version load_folder(const fs::path& folder, const Card& card) {
   try {
-    const json::value parsed = json::parse(card_text);
-    const json::object& card = parsed.as_object();
-    if (card.at("format").to_number<std::uint64_t>() != kVersionFormat) {
-      fail(folder / kCard, "is of another format than this program reads; train again");
-    }
-    const json::object& files = card.at("files").as_object();
-    for (const auto& [name, about] : files) {
-      check_file(folder / std::string(name), about.at("bytes").to_number<std::uintmax_t>(),
-                 about.at("sha256").as_string());
-    }
-    return read_version(folder, parse_card(card), files.contains(kItemIndex));
+    for (const auto& [name, sum] : card.files) check_file(folder / name, sum.bytes, sum.sha256);
+    Version version = read_version(folder, card.version, card.files.contains(kItemIndex));
+    // Versions from before there were any have none.
+    if (card.files.contains(kGoldens)) check_goldens(version, folder / kGoldens);
+    return version;
   } catch (const VersionError&) {
     throw;
   } catch (const std::exception& error) {
     // Checked bytes that do not parse were written by another program version, not damaged.
     fail(folder, fmt::format("cannot be loaded by this program: {}", error.what()));
+  }
+}
+
+/// The card of a version whose name and checksum are known.
+Card read_card(const fs::path& directory, const Named& named) {
+  const fs::path file = directory / named.version / kCard;
+  const std::string text = read_small(file);
+  if (sha256(text) != named.card_sha256) fail(file, "was changed after it was published (SHA-256)");
+  try {
+    return parse_card(text);
+  } catch (const std::exception& error) {
+    fail(file, fmt::format("cannot be read by this program: {}", error.what()));
   }
 }
 
@@ -201,21 +172,34 @@ std::vector<std::string> write_version(const fs::path& folder, const Version& ve
   if (!version.model) return {kModel, kTextIndex};
   version.item_index->save(folder / kItemIndex);
   write_synced(folder / kLog, to_jsonl(version.log));
-  return {kModel, kTextIndex, kItemIndex, kLog};
+  write_synced(folder / kGoldens, golden_outputs(version));
+  return {kModel, kTextIndex, kItemIndex, kLog, kGoldens};
 }
 
-void delete_old(const fs::path& directory, std::string_view current, std::size_t kept) {
+/// `current` and what it replaced stay, however old.
+void delete_old(const fs::path& directory, const VersionCard& current, std::size_t kept) {
   for (const auto& entry : fs::directory_iterator(directory)) {  // of a training that died
     if (entry.path().filename().string().starts_with(kUnfinished)) fs::remove_all(entry.path());
   }
   std::vector<std::string> older = names(directory);
-  std::erase(older, current);
+  std::erase(older, current.version);
   for (std::size_t i = std::max<std::size_t>(kept, 1) - 1; i < older.size(); ++i) {
-    fs::remove_all(directory / older[older.size() - 1 - i]);
+    const std::string& name = older[older.size() - 1 - i];
+    if (name != current.replaced) fs::remove_all(directory / name);
   }
 }
 
 }  // namespace
+
+Draft::Draft(Draft&& other) noexcept
+    : folder_(std::exchange(other.folder_, fs::path())), card_(std::move(other.card_)) {}
+
+Draft::~Draft() {
+  std::error_code ignored;  // the next publish deletes what stays
+  if (!folder_.empty()) fs::remove_all(folder_, ignored);
+}
+
+Version Draft::load() const { return load_folder(folder_, card_); }
 
 Versions::Versions(const fs::path& data_directory) : directory_(data_directory / "versions") {}
 
@@ -228,80 +212,142 @@ std::optional<std::string> Versions::current() const {
 Version Versions::load(std::string_view version) const {
   const auto current = read_current(directory_);
   if (!current || current->version != version) {
-    // The card's own checksum stands in CURRENT; without it a changed card would pass.
     fail(directory_ / kCurrent, fmt::format("names another version than {}", version));
   }
-  const fs::path folder = directory_ / current->version;
-  const std::string text = read_small(folder / kCard);
-  if (sha256(text) != current->card_sha256) {
-    fail(folder / kCard, "was changed after it was published (SHA-256)");
-  }
-  return load_folder(folder, text);
+  return load_folder(directory_ / current->version, read_card(directory_, *current));
 }
 
 Version Versions::load_older(std::string_view version) const {
   const fs::path folder = directory_ / version;
   if (!is_version(version) || !fs::is_directory(folder)) {
-    fail(directory_, fmt::format("holds no version \"{}\"; it holds {}", version,
-                                 fmt::join(names(directory_), ", ")));
+    const auto there = names(directory_);
+    fail(directory_,
+         fmt::format("holds no version \"{}\"; it holds {}", version,
+                     there.empty() ? "none" : fmt::format("{}", fmt::join(there, ", "))));
   }
-  return load_folder(folder, read_small(folder / kCard));
+  const Named published = read_named(folder / kPublished);
+  if (published.version != version) {
+    fail(folder / kPublished, fmt::format("is that of version {}", published.version));
+  }
+  return load_folder(folder, read_card(directory_, published));
 }
 
-std::string Versions::publish(Version version, std::size_t kept) const {
+std::vector<ListedVersion> Versions::list() const {
+  const std::string current = serving(directory_);
+  std::vector<ListedVersion> result;
+  for (const std::string& name : names(directory_)) {
+    ListedVersion& listed = result.emplace_back();
+    listed.name = name;
+    listed.current = name == current;
+    try {
+      listed.card = read_card(directory_, read_named(directory_ / name / kPublished)).version;
+    } catch (const VersionError& error) {
+      listed.complaint = error.what();
+    }
+  }
+  return result;
+}
+
+Draft Versions::write(Version version) const {
   fs::create_directories(directory_);
   auto now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
                     std::chrono::system_clock::now().time_since_epoch())
                     .count();
   while (fs::exists(directory_ / version_name(now_ms))) ++now_ms;
   version.card.version = version_name(now_ms);
-  const std::string& name = version.card.version;
+  version.card.replaced = serving(directory_);
 
-  const fs::path unfinished = directory_ / (kUnfinished + name);
-  std::string card;
-  try {
-    fs::create_directory(unfinished);
-    json::object files;
-    for (const auto& file : write_version(unfinished, version)) {
-      sync(unfinished / file);
-      files[file] = json::object{{"bytes", fs::file_size(unfinished / file)},
-                                 {"sha256", sha256_of_file(unfinished / file)}};
-    }
-    card = card_text(version.card, files);
-    write_synced(unfinished / kCard, card);
-    sync(unfinished);
-    fs::rename(unfinished, directory_ / name);
-    sync(directory_);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(unfinished, ignored);
-    throw;
+  Draft draft(directory_ / (kUnfinished + version.card.version));
+  fs::create_directory(draft.folder_);
+  for (const auto& file : write_version(draft.folder_, version)) {
+    const fs::path path = draft.folder_ / file;
+    sync(path);
+    draft.card_.files[file] = {fs::file_size(path), sha256_of_file(path)};
   }
-  replace_synced(directory_ / kCurrent, fmt::format("{} {}\n", name, sha256(card)));
-  sync(directory_.parent_path());
-  delete_old(directory_, name, kept);
-  return name;
+  draft.card_.version = std::move(version.card);
+  return draft;
 }
 
-Versions::TrainingLock Versions::lock_training() const {
+std::string Versions::publish(Draft draft, std::size_t kept) const {
+  const Lock publishing = lock("publish.lock", /*wait=*/true);
+  const VersionCard& card = draft.card();
+  if (const std::string now = serving(directory_); now != card.replaced) {
+    throw Unavailable(
+        fmt::format("version {} serves now and {} did when the new version was "
+                    "compared with it; train again, which ends at once",
+                    now.empty() ? "none" : now, card.replaced.empty() ? "none" : card.replaced));
+  }
+  const std::string text = to_text(draft.card_);
+  const Named named{card.version, sha256(text)};
+  write_synced(draft.folder_ / kCard, text);
+  write_synced(draft.folder_ / kPublished, named.line());
+  sync(draft.folder_);
+  fs::rename(draft.folder_, directory_ / named.version);
+  draft.folder_.clear();
+  sync(directory_);
+  make_current(named.line());
+  delete_old(directory_, card, kept);
+  return named.version;
+}
+
+std::string Versions::publish(Version version, std::size_t kept) const {
+  return publish(write(std::move(version)), kept);
+}
+
+std::string Versions::roll_back(std::optional<std::string_view> to) const {
+  if (!fs::is_directory(directory_)) fail(directory_, "is not there: nothing was published yet");
+  const Lock publishing = lock("publish.lock", /*wait=*/true);
+  std::string version;
+  if (to) {
+    version = *to;
+    if (version == serving(directory_)) {
+      throw InvalidRequest("to", fmt::format("version {} is the one that serves", version));
+    }
+  } else {
+    const auto current = read_current(directory_);
+    if (!current) fail(directory_ / kCurrent, "is not there: nothing was published yet");
+    version = read_card(directory_, *current).version.replaced;
+    if (version.empty()) {
+      throw InvalidRequest("to", fmt::format("nothing served before version {}; name the version "
+                                             "to go back to: --to VERSION",
+                                             current->version));
+    }
+  }
+  load_older(version);
+  make_current(read_named(directory_ / version / kPublished).line());
+  return version;
+}
+
+void Versions::make_current(const std::string& line) const {
+  replace_synced(directory_ / kCurrent, line);
+  sync(directory_.parent_path());
+}
+
+Versions::Lock Versions::lock_training() const { return lock("training.lock", /*wait=*/false); }
+
+Versions::Lock Versions::lock(const char* name, bool wait) const {
   fs::create_directories(directory_);
-  const fs::path path = directory_ / "training.lock";
+  const fs::path path = directory_ / name;
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (file < 0) {
     throw Unavailable(fmt::format("{}: cannot be opened: {}", path.string(), std::strerror(errno)));
   }
-  TrainingLock lock(file);
-  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+  Lock lock(file);
+  while (::flock(file, LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
+    if (errno == EINTR) continue;
+    if (errno != EWOULDBLOCK) {
+      throw Unavailable(
+          fmt::format("{}: cannot be locked: {}", path.string(), std::strerror(errno)));
+    }
     throw Unavailable(fmt::format("another training of {} is under way; wait until it has ended",
                                   directory_.parent_path().string()));
   }
   return lock;
 }
 
-Versions::TrainingLock::TrainingLock(TrainingLock&& other) noexcept
-    : file_(std::exchange(other.file_, -1)) {}
+Versions::Lock::Lock(Lock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
 
-Versions::TrainingLock::~TrainingLock() {
+Versions::Lock::~Lock() {
   if (file_ >= 0) ::close(file_);
 }
 

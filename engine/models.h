@@ -9,44 +9,28 @@
 //   items.faiss         index over item vectors, if learned
 //   texts.faiss         index over text vectors
 //   training.jsonl      one line for each epoch, if learned
+//   goldens.json        requests and the scores they must give (engine/goldens), if learned
+//   PUBLISHED           what CURRENT held when it was published
 // CURRENT holds one line, "<version> <SHA-256 of card.json>", so that every byte is covered.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/files.h"
-#include "engine/split.h"
+#include "engine/version_card.h"
 #include "index/vector_index.h"
 #include "ranking/model.h"
 #include "ranking/text_space.h"
-#include "ranking/train_options.h"
 #include "ranking/trainer.h"
 
 namespace fovea::engine {
-
-struct VersionCard {
-  std::string version;  ///< Sorts by time: UTC yyyymmddThhmmss.mmmZ.
-  Split split = Split::kNone;
-  ranking::TrainOptions options;  ///< What it was trained with, its seed among them.
-  std::size_t items = 0;          ///< V: rows the arrays cover, present in the catalogue or not.
-  std::size_t users = 0;
-  std::size_t behaviours = 0;  ///< In the training part of the split.
-  std::int64_t newest_ms = 0;  ///< Time of the newest of these.
-  std::string from;            ///< The version that it went on from; empty: from none.
-  std::uint64_t catalog_revision =
-      0;  ///< Items put later are not in the arrays and are encoded when loaded.
-  std::int64_t trained_ms = 0;
-  std::string device;  ///< That the encoder was trained on: "CPU" or a GPU by its name.
-  std::map<std::string, double> metrics;  ///< Validation metrics by name.
-  std::string fovea_version;
-};
 
 /// One version in memory. Arrays are by row. Immutable once loaded or handed to publish().
 struct Version {
@@ -61,6 +45,33 @@ struct Version {
   std::unique_ptr<const index::VectorIndex> text_index;
 };
 
+/// A version whose files are on the disk under a name that nobody serves. They go with the object
+/// unless it is published.
+class Draft {
+ public:
+  ~Draft();
+  Draft(Draft&& other) noexcept;
+
+  VersionCard& card() { return card_.version; }  ///< May be changed until it is published.
+  const VersionCard& card() const { return card_.version; }
+  /// As it would be loaded to serve, every file and score checked. Throws VersionError.
+  Version load() const;
+
+ private:
+  friend class Versions;
+  explicit Draft(std::filesystem::path folder) : folder_(std::move(folder)) {}
+  std::filesystem::path folder_;  // empty: published, or moved from
+  Card card_;
+};
+
+/// A version as a list shows it.
+struct ListedVersion {
+  std::string name;
+  bool current = false;
+  std::optional<VersionCard> card;  ///< Absent: damaged.
+  std::string complaint;            ///< Why.
+};
+
 /// The versions of one data directory. Processes may read while one publishes.
 class Versions {
  public:
@@ -69,36 +80,49 @@ class Versions {
   /// What CURRENT names; absent: nothing was published. Throws VersionError when CURRENT cannot be
   /// read.
   std::optional<std::string> current() const;
-  /// Loads what CURRENT names; another version cannot be checked whole and is refused.
-  /// Throws VersionError.
+  /// Loads what CURRENT names; another version is refused. Throws VersionError.
   Version load(std::string_view version) const;
   /// Loads any version of the directory, to learn from and not to serve: its files are checked
-  /// against its card, its card against nothing. Throws VersionError.
+  /// against its card, its card against what was published. Throws VersionError.
   Version load_older(std::string_view version) const;
+  /// Of every version, oldest first, the card; what else a folder holds is not looked at.
+  std::vector<ListedVersion> list() const;
 
-  /// Writes a folder under a temporary name, syncs it, renames it, then replaces CURRENT: a reader
-  /// sees the old version or the new one. Deletes the oldest beyond `kept`, never the current one.
-  /// Returns the version's name.
+  /// Writes and syncs a version's files, to be published once it has been judged.
+  Draft write(Version version) const;
+  /// Renames the draft's folder, then replaces CURRENT: a reader sees the old version or the new
+  /// one. Deletes the oldest beyond `kept`, never the current one or the one that it replaced.
+  /// Returns the version's name. Throws Unavailable when another version has become current since
+  /// the draft was written, with which nobody has compared it.
+  std::string publish(Draft draft, std::size_t kept) const;
   std::string publish(Version version, std::size_t kept) const;
 
-  /// Held by whoever trains, so that two trainings cannot publish over each other. Released by the
-  /// destructor, and by the kernel when the process dies. Throws Unavailable when another process
-  /// holds it.
-  class TrainingLock {
+  /// Makes a published version current again, as publish() does, after loading it whole. `to`
+  /// absent: the one that the current version replaced. Returns its name. Throws InvalidRequest
+  /// when it serves already or there is none, VersionError when it is unknown or damaged.
+  std::string roll_back(std::optional<std::string_view> to) const;
+
+  /// A file that is locked until the object is gone, or its process.
+  class Lock {
    public:
-    ~TrainingLock();
-    TrainingLock(TrainingLock&& other) noexcept;
+    ~Lock();
+    Lock(Lock&& other) noexcept;
 
    private:
     friend class Versions;
-    explicit TrainingLock(int file) : file_(file) {}
+    explicit Lock(int file) : file_(file) {}
     int file_;
   };
-  TrainingLock lock_training() const;
+  /// Held by whoever trains, so that two trainings do not run beside each other. Throws Unavailable
+  /// when another process holds it.
+  Lock lock_training() const;
 
   const std::filesystem::path& directory() const { return directory_; }  ///< DATA/versions
 
  private:
+  Lock lock(const char* name, bool wait) const;
+  void make_current(const std::string& line) const;
+
   std::filesystem::path directory_;
 };
 

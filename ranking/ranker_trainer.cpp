@@ -273,6 +273,23 @@ Fitness mean(std::span<const Outcome> outcomes) {
   return {sum.ndcg_10 / n, sum.loss / n};
 }
 
+// The same candidates with the most popular first, ties by row: what the ranker must be better
+// than.
+double popular_ndcg_10(std::span<const Example* const> examples,
+                       std::span<const float> log_popularity) {
+  std::vector<Outcome> result;
+  for (const Example* example : examples) {
+    const std::uint32_t target = example->question->target.row;
+    const auto better = std::ranges::count_if(example->candidates, [&](std::uint32_t row) {
+      return log_popularity[row] != log_popularity[target]
+                 ? log_popularity[row] > log_popularity[target]
+                 : row < target;
+    });
+    result.push_back({static_cast<std::size_t>(better), 0});
+  }
+  return mean(result).ndcg_10;
+}
+
 // Loss and gradient of one example: the positive is rows[0].
 double listwise_loss(std::span<const float> scores, std::vector<float>& dscores) {
   dscores.assign(scores.begin(), scores.end());
@@ -414,7 +431,8 @@ RankerFit train_ranker(const TrainData& data, const RankerBase& base,
     }
     if (watch.checkpoint) watch.checkpoint(kStage, done(), [&] { return state.save(); });
   }
-  return {state.best, state.best_epoch, state.best_ndcg_10};
+  return {state.best, state.best_epoch, state.best_ndcg_10,
+          popular_ndcg_10(held_out, base.log_popularity), held_out.size()};
 }
 
 RankerWeights with_actions(const RankerWeights& old, std::size_t actions) {

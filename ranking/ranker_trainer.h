@@ -19,6 +19,8 @@ struct RankerFit {
   std::size_t epochs =
       0;  ///< 0: no question had its answer among the candidates, nothing was fitted.
   double validation_ndcg_10 = 0;  ///< Over held-out examples whose answer is among the candidates.
+  double popular_ndcg_10 = 0;     ///< Of the same examples' candidates by popularity alone.
+  std::size_t validation_questions = 0;  ///< How many examples these are.
 };
 
 /// What the ranker is fitted over: an encoder and transitions trained without the questions'

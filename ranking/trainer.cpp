@@ -65,6 +65,8 @@ TrainResult train(const TrainData& data, const std::optional<TrainFrom>& from,
                                     std::move(transitions), std::move(ease)),
                      .encoder_validation_ndcg_10 = encoder.validation_ndcg_10,
                      .ranker_validation_ndcg_10 = ranker.validation_ndcg_10,
+                     .popular_validation_ndcg_10 = ranker.popular_ndcg_10,
+                     .ranker_validation_questions = ranker.validation_questions,
                      .encoder_epochs = encoder.epochs,
                      .questions = unseen.questions.size(),
                      .ranker_fitted = refit && ranker.epochs > 0};

@@ -63,6 +63,8 @@ struct TrainResult {
   Model model;
   double encoder_validation_ndcg_10 = 0;
   double ranker_validation_ndcg_10 = 0;
+  double popular_validation_ndcg_10 = 0;  ///< Popularity alone, on the ranker's validation.
+  std::size_t ranker_validation_questions = 0;
   std::size_t encoder_epochs = 0;
   std::size_t questions = 0;   ///< Unseen behaviours that the ranker could be fitted on.
   bool ranker_fitted = false;  ///< False: too few of them, the ranker is the one of `from`.

@@ -55,6 +55,7 @@ class Learning : public testing::Test {
     options.train.threads = 1;  // tests run side by side
     options.train.epochs_max = 2;
     options.train.ranker_epochs_max = 2;
+    options.force = true;  // two epochs are no version to be proud of
     return options;
   }
   LearnResult learn(Split split = Split::kNone) { return learn(small(split)); }
