@@ -32,6 +32,8 @@ constexpr double kWarmUpS = 2;
 constexpr double kFirstRate = 100;
 constexpr double kRateFactor = 1.25;
 constexpr double kRateMax = 1e6;
+/// So many rates in a row that do not keep the bound are the end; one may be the machine's mood.
+constexpr int kMisses = 2;
 
 struct Flags {
   std::filesystem::path data;
@@ -116,7 +118,7 @@ std::string processor_name() {
   return "";
 }
 
-/// Measures the rates given; else raises the rate until one does not keep the bound.
+/// Measures the rates given; else raises the rate until it does not keep the bound.
 void measure(const Flags& flags, Served& served, BenchReport& report) {
   Workload workload(served.population, flags.workload);
   const auto at = [&](double rate) -> const LoadResult& {
@@ -134,9 +136,11 @@ void measure(const Flags& flags, Served& served, BenchReport& report) {
   };
   for (const double rate : flags.rates) at(rate);
   if (!flags.rates.empty()) return;
-  double rate = kFirstRate;
-  while (rate <= kRateMax && kept(at(rate), flags.p99_max_ms))
-    rate = std::round(rate * kRateFactor);
+  int misses = 0;
+  for (double rate = kFirstRate; rate <= kRateMax && misses < kMisses;
+       rate = std::round(rate * kRateFactor)) {
+    misses = kept(at(rate), flags.p99_max_ms) ? 0 : misses + 1;
+  }
 }
 
 void bench(const Flags& flags) {

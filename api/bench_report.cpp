@@ -235,7 +235,7 @@ std::string bench_page(const BenchReport& report) {
   body += figure(report, "Answered a second",
                  [](const LoadResult& result) { return result.answered_per_s; });
   body += "\n";
-  body += figure(report, "Processors that the measuring process kept busy",
+  body += figure(report, "Processors that this process kept busy",
                  [&](const LoadResult& result) { return result.processor_s / report.seconds; });
   body += "\n</div>\n</section>\n<section>\n<h2>Every rate</h2>\n" + table(report) +
           "</section>\n<section>\n<h2>Where and on what</h2>\n<dl>";

@@ -127,9 +127,10 @@ void Chart::curve(std::span<const Point> points, std::string_view name) {
         point.kept ? "dot" : fmt::format("point n{}", curves_), x(point.x), y(point.y),
         point.kept ? 4 : 2, escaped(point.title));
   }
-  if (!name.empty() && !points.empty()) {
-    body_ += fmt::format(R"(<text class="n{}" x="{:.1f}" y="{:.1f}" text-anchor="end">{}</text>)",
-                         curves_, x(points.back().x) - 4, y(points.back().y) - 5, escaped(name));
+  if (!name.empty()) {
+    // In a row of their own: at their ends curves often meet.
+    body_ += fmt::format(R"(<text class="n{}" x="{}" y="{}">{}</text>)", curves_,
+                         kLeft + 50 * static_cast<double>(curves_), kTop - 8, escaped(name));
   }
   ++curves_;
 }

@@ -32,7 +32,7 @@ class Chart {
   double x(double across) const;
   double y(double up) const;
 
-  /// `name` stands at the curve's end; empty: it is the only one.
+  /// `name`, in the curve's colour, stands above the drawing; empty: it is the only one.
   void curve(std::span<const Point> points, std::string_view name = "");
   /// From the bottom up to the point; `width` in units of x.
   void bar(const Point& point, double width);
