@@ -144,6 +144,7 @@ void measure(const Flags& flags, Served& served, BenchReport& report) {
 }
 
 void bench(const Flags& flags) {
+  validate(flags.workload);
   if (!std::filesystem::is_directory(flags.data)) {
     throw std::runtime_error(fmt::format("there is no data directory {}", flags.data.string()));
   }

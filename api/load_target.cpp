@@ -10,6 +10,7 @@
 #include <array>
 #include <boost/asio.hpp>
 #include <exception>
+#include <span>
 #include <stdexcept>
 #include <utility>
 #include <variant>

@@ -61,23 +61,28 @@ Population population_of(storage::Db& db, std::uint64_t seed) {
   return population;
 }
 
-Workload::Workload(const Population& population, WorkloadOptions options)
-    : population_(population), options_(std::move(options)), random_(options_.seed) {
-  const std::string& name = options_.name;
+void validate(const WorkloadOptions& options) {
+  const std::string& name = options.name;
   if (std::ranges::find(kWorkloads, name) == std::end(kWorkloads)) {
     throw std::invalid_argument(
         fmt::format("there is no workload '{}'; there are {}", name, fmt::join(kWorkloads, ", ")));
   }
-  if ((name == "filtered") == options_.filter.empty()) {
+  if ((name == "filtered") == options.filter.empty()) {
     throw std::invalid_argument(
-        options_.filter.empty()
+        options.filter.empty()
             ? "the workload filtered needs a filter, such as --filter \"price < 10\""
             : fmt::format("the workload {} has no filter; choose the workload filtered", name));
   }
-  if (name != "search" && !options_.query.empty()) {
+  if (name != "search" && !options.query.empty()) {
     throw std::invalid_argument(
         fmt::format("the workload {} has no query; choose the workload search", name));
   }
+}
+
+Workload::Workload(const Population& population, WorkloadOptions options)
+    : population_(population), options_(std::move(options)), random_(options_.seed) {
+  validate(options_);
+  const std::string& name = options_.name;
   if (name == "search") {
     require(!options_.query.empty() || !population_.queries.empty(), name, "item with a text");
   } else {

@@ -44,15 +44,17 @@ struct WorkloadOptions {
   std::uint64_t seed = 1;
 };
 
+/// Throws std::invalid_argument for options that no workload has or that contradict it.
+void validate(const WorkloadOptions& options);
+
 inline constexpr std::string_view kWorkloads[] = {"rank",     "record", "mixed",
                                                   "filtered", "search", "batch"};
 
 /// Not thread-safe.
 class Workload {
  public:
-  /// Throws std::invalid_argument for options that no workload has or that contradict it, and
-  /// std::runtime_error where the population lacks what the workload draws. The population must
-  /// outlive it.
+  /// Validates the options; throws std::runtime_error where the population lacks what the workload
+  /// draws. The population must outlive it.
   Workload(const Population& population, WorkloadOptions options);
 
   /// The next one. The same options and population give the same calls in the same order.
