@@ -17,7 +17,8 @@ namespace {
 constexpr std::size_t kQueriesMax = 10'000;
 constexpr std::size_t kWordsPerQuery = 3;
 
-/// Words that stand together in the text; empty where it has none.
+/// Words that stand together in the text; empty where it has none, or longer ones than a query may
+/// be.
 std::string words_of(const std::string& text, ranking::Random& random) {
   std::istringstream stream(text);
   std::vector<std::string> words;
@@ -27,7 +28,7 @@ std::string words_of(const std::string& text, ranking::Random& random) {
   const std::size_t begin = random.below(words.size() - count + 1);
   std::string query = words[begin];
   for (std::size_t i = 1; i < count; ++i) query += " " + words[begin + i];
-  return query.substr(0, engine::kQueryBytesMax);
+  return query.size() <= engine::kQueryBytesMax ? query : "";
 }
 
 void require(bool there, const std::string& workload, const char* what) {
