@@ -15,6 +15,7 @@ void add_rollback(CLI::App& app);
 void add_evaluate(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_ask(CLI::App& app);
+void add_bench(CLI::App& app);
 void add_demo(CLI::App& app);
 
 }  // namespace fovea::api

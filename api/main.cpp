@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
   fovea::api::add_evaluate(app);
   fovea::api::add_serve(app);
   fovea::api::add_ask(app);
+  fovea::api::add_bench(app);
 
   try {
     app.parse(argc, argv);  // runs the subcommand's callback

@@ -2,15 +2,13 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <stdexcept>
 
 #include "api/commands.h"
+#include "api/output_file.h"
 #include "api/plot.h"
 #include "api/progress.h"
 #include "api/recipe_flags.h"
@@ -26,16 +24,6 @@ struct Flags {
   std::optional<std::filesystem::path> plot;
   bool json = false;
 };
-
-/// Opened before anything is learned: a path that cannot be written is told at once.
-std::ofstream open_plot(const std::filesystem::path& path) {
-  std::ofstream file(path, std::ios::binary);
-  if (!file) {
-    throw std::invalid_argument(
-        fmt::format("--plot: {} cannot be written: {}", path.string(), std::strerror(errno)));
-  }
-  return file;
-}
 
 void print(const engine::LearnResult& result, std::string_view split, bool json) {
   if (json) {
@@ -100,8 +88,8 @@ void add_train(CLI::App& app) {
       if (command->count("--epochs-min") == 0) train.epochs_min = 1;
       if (command->count("--patience") == 0) train.patience = 2;
     }
-    std::optional<std::ofstream> plot;
-    if (flags->plot) plot = open_plot(*flags->plot);
+    std::optional<OutputFile> plot;
+    if (flags->plot) plot.emplace("--plot", *flags->plot);
     flags->options.split = engine::parse_split(flags->split);
     Progress progress = Progress::to_stderr();
     const engine::LearnResult result = engine::learn(
@@ -109,10 +97,7 @@ void add_train(CLI::App& app) {
         [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); });
     progress.keep();
     print(result, flags->split, flags->json);
-    if (plot && !(*plot << training_page(result, flags->options)).flush()) {
-      throw std::runtime_error(fmt::format("--plot: {} could not be written to its end: {}",
-                                           flags->plot->string(), std::strerror(errno)));
-    }
+    if (plot) plot->write(training_page(result, flags->options));
   });
 }
 
