@@ -122,11 +122,13 @@ struct Connection {
     boost::system::error_code ignored;
     socket.close(ignored);
     buffer = {};
+    reader = FrameReader(kReplyBytesMax);
     return {.outcome = Outcome::kLost, .message = why};
   }
 
   tcp::socket socket;
   ReceiveBuffer buffer;
+  FrameReader reader{kReplyBytesMax};
 };
 
 class Sockets final : public Target {
@@ -180,7 +182,7 @@ class Sockets final : public Target {
 
   asio::awaitable<Answer> receive(Connection& connection, const Call& call) {
     for (;;) {
-      const ParsedFrame parsed = parse_frame(connection.buffer.data(), kReplyBytesMax);
+      const ParsedFrame parsed = connection.reader.next(connection.buffer.data());
       if (const auto* bad = std::get_if<BadFrame>(&parsed)) {
         co_return at_now(connection.lost("the answer cannot be read: " + bad->reason));
       }
@@ -188,7 +190,7 @@ class Sockets final : public Target {
         const auto at = Clock::now();
         Answer answer = decoded(call, frame->payload);
         answer.at = at;
-        connection.buffer.consume(kFrameHeaderBytes + frame->payload.size());
+        connection.buffer.consume(frame->bytes());
         co_return answer;
       }
       const auto room = connection.buffer.room(std::get<NeedMore>(parsed).bytes);

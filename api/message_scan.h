@@ -63,8 +63,8 @@ class MessageScan {
   bool fail(std::string reason);
   bool compact() const { return protocol_ == WireProtocol::kCompact; }
 
-  const WireProtocol protocol_;
-  const std::size_t bytes_max_;
+  WireProtocol protocol_;
+  std::size_t bytes_max_;
   std::span<const std::uint8_t> bytes_;
   std::size_t at_ = 0;  // may lie beyond what has arrived
   std::size_t missing_ = 0;
