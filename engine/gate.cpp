@@ -86,11 +86,11 @@ Paired paired(const Measured& mine, const Measured& theirs) {
 std::optional<Version> serving(const Versions& versions) {
   try {
     const auto current = versions.current();
-    if (current) return versions.load(*current);
+    if (!current) return std::nullopt;
+    return versions.load(*current);
   } catch (const VersionError&) {
-    // Servers refuse it too: there is nothing to be better than.
+    return std::nullopt;  // servers refuse it too: there is nothing to be better than
   }
-  return std::nullopt;
 }
 
 Judgement by_split(storage::Db& db, std::optional<Version> old, const Draft& draft, int threads) {

@@ -13,7 +13,7 @@ constexpr std::uint64_t kVersionFormat = 3;
 
 /// Absent in versions from before there was such a field.
 template <typename T>
-T value_or(const json::object& card, const char* name, T otherwise) {
+T value_or(const json::object& card, const char* name, const T& otherwise) {
   const json::value* value = card.if_contains(name);
   return value == nullptr ? otherwise : json::value_to<T>(*value);
 }

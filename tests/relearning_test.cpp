@@ -14,7 +14,6 @@
 namespace fovea::engine {
 namespace {
 
-namespace fs = std::filesystem;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;

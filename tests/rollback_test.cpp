@@ -120,7 +120,7 @@ TEST_F(Rollback, ADamagedCurrentIsLeftForOneThatIsNamed) {
 TEST_F(Rollback, TheListSaysWhichServesAndWhichIsDamaged) {
   const std::string a = publish();
   const std::string b = publish();
-  const std::string c = publish();
+  publish();
   versions_.roll_back({});
   flip(file(a, "card.json"));
   const auto list = versions_.list();
