@@ -15,11 +15,13 @@ using std::chrono::milliseconds;
 constexpr double kLatest = 0.05;
 /// One that takes long counts no more than so many means: a rare one says nothing of the others.
 constexpr double kMeansMax = 10;
+/// Before so many have been measured nobody waits too long: the first find everything cold.
+constexpr std::size_t kMeasuredMin = 20;
 
 }  // namespace
 
 Admission::Duration Admission::wait() const {
-  if (requests_ < options_.workers) return Duration::zero();
+  if (requests_ < options_.workers || measured_ < kMeasuredMin) return Duration::zero();
   const std::size_t before = requests_ - options_.workers + 1;
   return duration_cast<Duration>(mean_ * static_cast<double>(before) /
                                  static_cast<double>(options_.workers));
@@ -46,8 +48,8 @@ void Admission::leave(std::optional<Duration> worked) {
   --requests_;
   if (!worked) return;
   const std::chrono::duration<double, std::nano> latest(*worked);
-  if (mean_.count() == 0) {
-    mean_ = latest;
+  if (++measured_ <= kMeasuredMin) {
+    mean_ += (latest - mean_) / static_cast<double>(measured_);
   } else {
     mean_ = mean_ * (1 - kLatest) + std::min(latest, mean_ * kMeansMax) * kLatest;
   }

@@ -40,6 +40,7 @@ class Admission {
  private:
   Options options_;
   std::size_t requests_ = 0;
+  std::size_t measured_ = 0;
   /// A worker's mean time for a request, moving.
   std::chrono::duration<double, std::nano> mean_{0};
 };
