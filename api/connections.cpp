@@ -16,9 +16,6 @@ namespace asio = boost::asio;
 using asio::ip::tcp;
 using std::chrono::milliseconds;
 
-/// Completes with (error, results...) instead of throwing: a connection that ends is nothing rare.
-constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
-
 constexpr milliseconds kTimeoutResolution{100};
 /// After an accept that failed for want of descriptors or memory, which trying again at once would
 /// not cure.

@@ -24,6 +24,9 @@
 
 namespace fovea::api {
 
+/// Completes with (error, results...) instead of throwing: a connection that ends is nothing rare.
+inline constexpr auto kAsTuple = boost::asio::as_tuple(boost::asio::use_awaitable);
+
 /// How long a peer may take to read the last answer before its connection is reset.
 inline constexpr std::chrono::milliseconds kLingerTimeout{1000};
 

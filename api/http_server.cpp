@@ -23,8 +23,6 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = beast::http;
 
-constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
-
 /// Read at a time while nothing tells how much will come.
 constexpr std::size_t kReadBytes = 4096;
 

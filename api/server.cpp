@@ -30,9 +30,6 @@ namespace {
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
-/// Completes with (error, results...) instead of throwing: a connection that ends is nothing rare.
-constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
-
 std::span<const std::uint8_t> bytes_of(const std::string& text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }

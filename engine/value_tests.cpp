@@ -6,20 +6,14 @@
 #include <cstring>
 #include <limits>
 
+#include "ranking/clones.h"
+
 namespace fovea::engine {
 namespace {
 
 /// Beyond so many numbers, looking up is faster than comparing with each.
 constexpr std::size_t kComparedMax = 32;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-// Comparing is bound by arithmetic where two numbers fit into a register, by memory where eight do.
-// Sanitizers start after the resolvers that pick a clone would already have run.
-#if defined(FOVEA_SANITIZED) || !defined(__x86_64__)
-#define FOVEA_CLONES
-#else
-#define FOVEA_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#endif
 
 /// Bit i is byte i of 64 that are 0 or 1. Eight at a time: the product brings the lowest bits of
 /// eight bytes together in its highest byte, no two of its terms in one place.
@@ -51,6 +45,7 @@ inline __attribute__((always_inline)) void add_passing(std::span<const T> values
   }
 }
 
+// Comparing is bound by arithmetic where two numbers fit into a register, by memory where eight do.
 FOVEA_CLONES void add_in_range(std::span<const double> values, NumberTest::Range range,
                                ChunkBits& out) {
   const double low = range.low;
