@@ -8,14 +8,15 @@ SANITIZER_OPTIONS := ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=
 # The tests of what several threads enter: these run under the thread sanitizer.
 THREADED := store_threads_test record_test attributes_test live_index_test fresh_vectors_test \
   generational_index_test item_vectors_test engine_test pipeline_test gpu_engine_on_host_test server_test \
-  contract_test http_test
-THREADED_NAMES := ^($(subst $() ,|,$(THREADED)))[.]
+  contract_test http_test tls_test workers_test overload_test effect_test gone_items_test \
+  experiments_serving_test
+THREADED_NAMES := (^|[.])($(subst $() ,|,$(THREADED)))[.]
 OURS = git ls-files '*.h' '*.cpp' '*.cuh' '*.cu'
 
 # OpenMP's threads must not spin while they wait: tests run beside each other.
 export OMP_WAIT_POLICY := passive
 
-.PHONY: build demo test check bench faiss format format-check sanitize fuzz tidy help
+.PHONY: build demo test check bench faiss format format-check sanitize asan tsan fuzz tidy help
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
 
@@ -31,9 +32,13 @@ test: install-test build/build.ninja ## Build and run every test
 
 check: format-check sanitize tidy ## Format, sanitizers, fuzzers, lint: what CI runs besides the tests
 
-sanitize: build-asan/build.ninja build-tsan/build.ninja ## Run the tests under sanitizers, each fuzzer for some seconds
+sanitize: asan tsan ## Run the tests under sanitizers, each fuzzer for some seconds
+
+asan: build-asan/build.ninja ## The part of sanitize that looks at addresses and undefined behaviour, and fuzzes
 	@ninja -C build-asan -j $(JOBS)
 	@$(SANITIZER_OPTIONS) ctest --test-dir build-asan -j $(JOBS) --output-on-failure --no-tests=error
+
+tsan: build-tsan/build.ninja ## The part of sanitize that looks at threads
 	@ninja -C build-tsan -j $(JOBS) $(THREADED)
 	@$(SANITIZER_OPTIONS) ctest --test-dir build-tsan -j $(JOBS) --output-on-failure --no-tests=error -R '$(THREADED_NAMES)'
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <charconv>
+#include <chrono>
 #include <cmath>
 #include <iostream>
 #include <map>
@@ -16,10 +17,13 @@
 #include "api/client.h"
 #include "api/commands.h"
 #include "api/table.h"
+#include "api/tls_flags.h"
 #include "api/wire_json.h"
 
 namespace fovea::api {
 namespace {
+
+constexpr std::chrono::milliseconds kTimeout{30'000};
 
 struct Flags {
   std::string address;
@@ -39,6 +43,7 @@ struct Flags {
   std::string page;
   bool explain = false;
   bool json = false;
+  TlsFiles tls;
 };
 
 /// What stands before and after a separator; `wanted` is the form that was expected.
@@ -115,7 +120,7 @@ RankRequest to_request(const Flags& flags) {
 
 void ask(const Flags& flags) {
   const RankRequest request = to_request(flags);
-  Client client(parse_host_port(flags.address));
+  Client client(parse_host_port(flags.address), kTimeout, flags.tls);
   try {
     RankResponse response;
     client->rank(response, request);
@@ -157,6 +162,7 @@ void add_ask(CLI::App& app) {
   command->add_option("--page", flags->page, "The token of the page before: the next one");
   command->add_flag("--explain", flags->explain, "Tell why each item is where it is");
   command->add_flag("--json", flags->json, "Print the response as JSON");
+  add_client_tls(*command, flags->tls);
   command->footer(
       "At least one of --user, --session, --query, --seed and --candidates is needed; they "
       "combine.\n"

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <fstream>
@@ -22,12 +23,14 @@
 #include "api/load.h"
 #include "api/output_file.h"
 #include "api/server.h"
+#include "api/tls_flags.h"
 #include "engine/engine.h"
 
 namespace fovea::api {
 namespace {
 
 constexpr double kWarmUpS = 2;
+constexpr std::chrono::milliseconds kTimeout{30'000};  // of the first question
 // Where no rates are given.
 constexpr double kFirstRate = 100;
 constexpr double kRateFactor = 1.25;
@@ -38,6 +41,7 @@ constexpr int kMisses = 2;
 struct Flags {
   std::filesystem::path data;
   std::string thrift;
+  TlsFiles tls;
   bool in_process = false;
   std::size_t threads = 0;
   std::size_t connections = 64;
@@ -61,14 +65,15 @@ struct Served {
   std::unique_ptr<Target> target;
 };
 
-void connect(const HostPort& address, std::size_t connections, Served& served) {
-  Client client(address);
+void connect(const HostPort& address, std::size_t connections, const TlsFiles& tls,
+             Served& served) {
+  Client client(address, kTimeout, tls);
   try {
     client->status(served.status);
   } catch (const std::exception& error) {
     throw std::runtime_error(client.explain(error));
   }
-  served.target = connect_target(address, connections);
+  served.target = connect_target(address, connections, tls);
 }
 
 /// A server that runs; only who and what to draw comes from the directory, as it was when opened.
@@ -79,7 +84,7 @@ Served find_server(const Flags& flags) {
     served.population = population_of(*db, flags.workload.seed);
   }
   const HostPort address = parse_host_port(flags.thrift);
-  connect(address, flags.connections, served);
+  connect(address, flags.connections, flags.tls, served);
   served.description =
       fmt::format("server at {}, {} connections", to_string(address), flags.connections);
   return served;
@@ -101,7 +106,7 @@ Served serve_here(const Flags& flags) {
   served.server =
       std::make_unique<Server>(*served.engine, ServerOptions{.port = 0, .threads = threads});
   served.server->start();
-  connect({"127.0.0.1", served.server->port()}, flags.connections, served);
+  connect({"127.0.0.1", served.server->port()}, flags.connections, {}, served);
   served.description = fmt::format("server of {} threads in this process, {} connections", threads,
                                    flags.connections);
   return served;
@@ -194,6 +199,8 @@ void add_bench(CLI::App& app) {
   auto* thrift = command->add_option("--thrift", flags->thrift,
                                      "HOST:PORT of a running `fovea serve` of that directory; "
                                      "otherwise it is served here, over loopback");
+  add_client_tls(*command, flags->tls);
+  command->get_option("--tls-ca")->needs(thrift);
   command->add_flag("--in-process", flags->in_process, "Call the engine here, without a socket")
       ->excludes(thrift);
   command->add_option("--threads", flags->threads, "That answer here at once; 0: one a core")

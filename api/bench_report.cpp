@@ -49,6 +49,7 @@ boost::json::object to_json(const LoadResult& result, double p99_max_ms) {
   object["queued"] = result.queued;
   object["answered_per_s"] = result.answered_per_s;
   object["latency_us"] = to_json(result.latency);
+  object["refusal_us"] = to_json(result.refusal);
   object["lateness_us"] = to_json(result.lateness);
   object["processor_s"] = result.processor_s;
   object["generator_s"] = result.generator_s;

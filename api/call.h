@@ -3,6 +3,9 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
+#include <string>
+#include <utility>
 
 namespace fovea::api {
 
@@ -23,6 +26,32 @@ class CurrentCall {
 
  private:
   static inline thread_local Clock::time_point current_;
+};
+
+/// While one lives, the call on its thread has these names in the log and in the answer. HTTP has
+/// places for both; a call over Thrift has none. One at a time.
+class NamedCall {
+ public:
+  NamedCall(std::string request_id, std::optional<std::string> trace_id)
+      : request_id_(std::move(request_id)), trace_id_(std::move(trace_id)) {
+    current_ = this;
+  }
+  ~NamedCall() { current_ = nullptr; }
+  NamedCall(const NamedCall&) = delete;
+  NamedCall& operator=(const NamedCall&) = delete;
+
+  static NamedCall* current() { return current_; }  ///< Null: it has none.
+
+  const std::string& request_id() const { return request_id_; }
+  const std::optional<std::string>& trace_id() const { return trace_id_; }
+
+  /// Whether a method has seen the call, and said in the log what there is to say.
+  bool logged = false;
+
+ private:
+  static inline thread_local NamedCall* current_ = nullptr;
+  std::string request_id_;
+  std::optional<std::string> trace_id_;
 };
 
 }  // namespace fovea::api

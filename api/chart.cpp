@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <utility>
 
@@ -20,9 +21,11 @@ constexpr double kBottom = 34;
 
 constexpr std::string_view kStyle = R"(
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1c2128; --quiet: #5d6775;
-  --line: #dde1e7; --curve: #1f5fbf; --second: #1d7f5f; --third: #7a4fb5; --bar: #a9c1e6; --kept: #b3480a; }
+  --line: #dde1e7; --curve: #1f5fbf; --second: #1d7f5f; --third: #7a4fb5; --fourth: #a8324e; --fifth: #8a6a00;
+  --sixth: #4a5568; --bar: #a9c1e6; --kept: #b3480a; }
 @media (prefers-color-scheme: dark) { :root { --page: #14171c; --card: #1d2128; --text: #e4e8ee;
-  --quiet: #9aa5b4; --line: #353c47; --curve: #79aef5; --second: #5fc9a3; --third: #bd9bf0; --bar: #3d5f91; --kept: #ffa35c; } }
+  --quiet: #9aa5b4; --line: #353c47; --curve: #79aef5; --second: #5fc9a3; --third: #bd9bf0; --fourth: #f08ba1;
+  --fifth: #d9b64a; --sixth: #b4bfcd; --bar: #3d5f91; --kept: #ffa35c; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 2rem 1.25rem 3rem; max-width: 1160px; background: var(--page);
   color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
@@ -40,7 +43,14 @@ svg text { fill: var(--quiet); font: 11px system-ui, sans-serif; }
   stroke-linejoin: round; } .point { fill: var(--curve); }
 .curve.n1 { stroke: var(--second); } .point.n1 { fill: var(--second); }
 .curve.n2 { stroke: var(--third); } .point.n2 { fill: var(--third); }
+.curve.n3 { stroke: var(--fourth); } .point.n3 { fill: var(--fourth); }
+.curve.n4 { stroke: var(--fifth); } .point.n4 { fill: var(--fifth); }
+.curve.n5 { stroke: var(--sixth); } .point.n5 { fill: var(--sixth); }
+.band { opacity: .17; stroke: none; } .band.n0 { fill: var(--curve); } .band.n1 { fill: var(--second); }
+.band.n2 { fill: var(--third); } .band.n3 { fill: var(--fourth); } .band.n4 { fill: var(--fifth); }
+.band.n5 { fill: var(--sixth); }
 svg text.n0 { fill: var(--curve); } svg text.n1 { fill: var(--second); } svg text.n2 { fill: var(--third); }
+svg text.n3 { fill: var(--fourth); } svg text.n4 { fill: var(--fifth); } svg text.n5 { fill: var(--sixth); }
  .bar { fill: var(--bar); }
 .kept { stroke: var(--kept); stroke-dasharray: 4 3; } .dot { fill: var(--kept); }
 svg text.mark { fill: var(--kept); font-weight: 600; }
@@ -109,7 +119,9 @@ void Chart::grid() {
   for (double value = std::ceil(across_.least / step) * step; value <= across_.most;
        value += step) {
     grid_ += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", x(value),
-                         kHeight - kBottom + 15, value);
+                         kHeight - kBottom + 15,
+                         across_.days ? date_text(static_cast<std::int64_t>(value)).substr(5)
+                                      : fmt::format("{}", value));
   }
   grid_ += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)",
                        (kLeft + kWidth - kRight) / 2, kHeight - 4, escaped(across_.name));
@@ -120,19 +132,33 @@ void Chart::curve(std::span<const Point> points, std::string_view name) {
   for (const Point& point : points) {
     path += fmt::format("{:.1f},{:.1f} ", x(point.x), y(point.y));
   }
-  body_ += fmt::format(R"(<polyline class="curve n{}" points="{}"/>)", curves_, path);
+  body_ +=
+      fmt::format(R"(<polyline class="curve n{}" points="{}"/>)", curves_ % kChartColours, path);
   for (const Point& point : points) {
     body_ += fmt::format(
         R"(<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}</title></circle>)",
-        point.kept ? "dot" : fmt::format("point n{}", curves_), x(point.x), y(point.y),
-        point.kept ? 4 : 2, escaped(point.title));
+        point.kept ? "dot" : fmt::format("point n{}", curves_ % kChartColours), x(point.x),
+        y(point.y), point.kept ? 4 : 2, escaped(point.title));
   }
   if (!name.empty()) {
     // In a row of their own: at their ends curves often meet.
-    body_ += fmt::format(R"(<text class="n{}" x="{}" y="{}">{}</text>)", curves_,
+    body_ += fmt::format(R"(<text class="n{}" x="{}" y="{}">{}</text>)", curves_ % kChartColours,
                          kLeft + 50 * static_cast<double>(curves_), kTop - 8, escaped(name));
   }
   ++curves_;
+}
+
+void Chart::band(std::span<const Range> ranges) {
+  if (ranges.empty()) return;
+  const auto inside = [this](double up) { return y(std::clamp(up, up_.least, up_.most)); };
+  std::string path;
+  for (const Range& range : ranges) {
+    path += fmt::format("{:.1f},{:.1f} ", x(range.x), inside(range.high));
+  }
+  for (auto range = ranges.rbegin(); range != ranges.rend(); ++range) {
+    path += fmt::format("{:.1f},{:.1f} ", x(range->x), inside(range->low));
+  }
+  body_ += fmt::format(R"(<polygon class="band n{}" points="{}"/>)", curves_ % kChartColours, path);
 }
 
 void Chart::bar(const Point& point, double width) {
@@ -164,6 +190,12 @@ std::string Chart::figure(std::string_view caption) const {
       escaped(caption), kWidth, kHeight, escaped(by), grid_, marks_, body_);
 }
 
+std::string date_text(std::int64_t day) {
+  const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
+  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+}
+
 std::string escaped(std::string_view text) {
   std::string result;
   for (const char c : text) {
@@ -184,13 +216,13 @@ std::string term(std::string_view name, std::string_view value) {
   return fmt::format("<div><dt>{}</dt><dd>{}</dd></div>", escaped(name), escaped(value));
 }
 
-std::string page(std::string_view title, std::string_view body) {
+std::string page(std::string_view title, std::string_view body, std::string_view style) {
   return fmt::format(
       "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<title>{0}</title>\n<style>{1}</style>\n</head>\n<body>\n<h1>{0}</h1>\n{2}</body>\n"
+      "<title>{0}</title>\n<style>{1}{3}</style>\n</head>\n<body>\n<h1>{0}</h1>\n{2}</body>\n"
       "</html>\n",
-      escaped(title), kStyle, body);
+      escaped(title), kStyle, body, style);
 }
 
 }  // namespace fovea::api

@@ -2,6 +2,7 @@
 // trainings nor measurements; each page's own file does.
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +14,7 @@ struct Axis {
   double least = 0;
   double most = 1;
   bool logarithmic = false;  ///< Then `least` is above 0.
+  bool days = false;         ///< Across only: values are days since 1970-01-01, shown as dates.
 };
 
 struct Point {
@@ -21,6 +23,18 @@ struct Point {
   std::string title;  ///< Shown where the pointer rests.
   bool kept = false;  ///< The one that is marked.
 };
+
+struct Range {
+  double x = 0;
+  double low = 0;
+  double high = 0;
+};
+
+/// Curves and their bands have so many colours; after those they begin again.
+inline constexpr std::size_t kChartColours = 6;
+
+/// "2026-03-01", of days since 1970-01-01.
+std::string date_text(std::int64_t day);
 
 /// One drawing: curves or bars over a grid with its scales. Owns the two axes. Numbers given must
 /// be finite.
@@ -34,6 +48,11 @@ class Chart {
 
   /// `name`, in the curve's colour, stands above the drawing; empty: it is the only one.
   void curve(std::span<const Point> points, std::string_view name = "");
+  /// Shades what lies between low and high, in the colour of the next curve. Parts that reach
+  /// beyond the drawing are cut off.
+  void band(std::span<const Range> ranges);
+  /// The next curve, and the band before it, have the `number`-th colour.
+  void colour(std::size_t number) { curves_ = number; }
   /// From the bottom up to the point; `width` in units of x.
   void bar(const Point& point, double width);
   /// A dashed line from bottom to top, or from left to right, with a text beside it.
@@ -58,7 +77,7 @@ std::string escaped(std::string_view text);
 std::string term(std::string_view name, std::string_view value);
 
 /// Self-contained: the drawings are SVG in the page, it runs no script and loads nothing. Light and
-/// dark as the reader's system is. `body` is HTML, `title` text.
-std::string page(std::string_view title, std::string_view body);
+/// dark as the reader's system is. `body` is HTML, `title` text, `style` CSS beside the page's own.
+std::string page(std::string_view title, std::string_view body, std::string_view style = "");
 
 }  // namespace fovea::api

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "api/address.h"
+#include "api/tls.h"
 
 namespace fovea::api {
 
@@ -23,9 +24,11 @@ struct ClientError : std::runtime_error {
 /// makes a sentence of any of them.
 class Client {
  public:
-  /// Connects; throws ClientError.
+  /// Connects, with TLS where `tls` names whom the server's certificate must be signed by; throws
+  /// ClientError, and std::runtime_error for a file that cannot be used.
   explicit Client(HostPort address,
-                  std::chrono::milliseconds timeout = std::chrono::milliseconds{30'000});
+                  std::chrono::milliseconds timeout = std::chrono::milliseconds{30'000},
+                  const TlsFiles& tls = {});
   ~Client();
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;

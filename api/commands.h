@@ -13,9 +13,12 @@ void add_learn(CLI::App& app);
 void add_versions(CLI::App& app);
 void add_rollback(CLI::App& app);
 void add_evaluate(CLI::App& app);
+void add_rank(CLI::App& app);
 void add_serve(CLI::App& app);
+void add_backup(CLI::App& app);
 void add_ask(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_demo(CLI::App& app);
+void add_experiment(CLI::App& app);
 
 }  // namespace fovea::api

@@ -1,69 +1,166 @@
 #include "api/config.h"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
+#include <algorithm>
 #include <cmath>
 #include <stdexcept>
 #include <string_view>
 
+#include "api/experiments_config.h"
+#include "api/toml.h"
 #include "engine/engine.h"
 
 namespace fovea::api {
 namespace {
 
-[[noreturn]] void fail(const std::filesystem::path& file, const toml::source_position& at,
-                       const std::string& what) {
-  throw std::runtime_error(fmt::format("{}:{}: {}", file.string(), at.line, what));
+std::string describe(const toml::node& node) {
+  if (const auto text = node.value_exact<std::string_view>()) {
+    return fmt::format("the string \"{}\"", *text);
+  }
+  if (const auto number = node.value_exact<std::int64_t>()) {
+    return fmt::format("the number {}", *number);
+  }
+  if (const auto number = node.value_exact<double>()) return fmt::format("the number {}", *number);
+  if (const auto flag = node.value_exact<bool>()) return *flag ? "true" : "false";
+  if (node.is_array()) return "a list";
+  return node.is_table() ? "a table" : "a date or time";
 }
 
-const toml::table& table_of(const std::filesystem::path& file, std::string_view key,
-                            const toml::node& node) {
-  if (const auto* table = node.as_table()) return *table;
-  fail(file, node.source().begin, fmt::format("{} is a table, [{}]", key, key));
-}
+/// One file on its way in.
+class Reader {
+ public:
+  Reader(const std::filesystem::path& file, std::vector<std::string>& complaints)
+      : file_(file), complaints_(complaints) {}
 
-void read_action(const std::filesystem::path& file, std::string_view name, const toml::node& node,
-                 Config& config) {
+  Config read();
+
+ private:
+  void complain(const toml::source_position& at, const std::string& what) {
+    complaints_.push_back(fmt::format("{}:{}: {}", file_.string(), at.line, what));
+  }
+  const toml::table* table_of(std::string_view key, const toml::node& node) {
+    const auto* table = node.as_table();
+    if (table == nullptr) {
+      complain(node.source().begin,
+               fmt::format("{} is {}; a table is expected, [{}]", key, describe(node), key));
+    }
+    return table;
+  }
+  void read_action(std::string_view name, const toml::node& node);
+  void read_server(const toml::table& table);
+  void read_experiment(std::string_view key, const toml::node& node);
+
+  const std::filesystem::path& file_;
+  std::vector<std::string>& complaints_;
+  Config config_;
+};
+
+void Reader::read_action(std::string_view name, const toml::node& node) {
   const std::string path = fmt::format("actions.{}", name);
+  const auto* table = table_of(path, node);
+  if (table == nullptr) return;
   storage::Action action{std::string(name)};
-  for (const auto& [key, value] : table_of(file, path, node)) {
+  for (const auto& [key, value] : *table) {
     const auto at = value.source().begin;
     if (key.str() == "weight") {
       const auto weight = value.value<double>();
-      if (!weight || !std::isfinite(*weight)) {
-        fail(file, at, fmt::format("{}.weight is a number; negative pushes away", path));
+      if (weight && std::isfinite(*weight)) {
+        action.weight = *weight;
+      } else {
+        complain(at, fmt::format("{}.weight is {}; a number is expected, and a negative one pushes "
+                                 "away",
+                                 path, describe(value)));
       }
-      action.weight = *weight;
     } else if (key.str() == "seen") {
       const auto seen = value.value_exact<bool>();
-      if (!seen) fail(file, at, fmt::format("{}.seen is true or false", path));
-      if (!*seen) config.not_seen.insert(action.name);
+      if (!seen) {
+        complain(at,
+                 fmt::format("{}.seen is {}; true or false is expected", path, describe(value)));
+      } else if (!*seen) {
+        config_.not_seen.insert(action.name);
+      }
     } else {
-      fail(file, at, fmt::format("{} has no key '{}'; known are weight and seen", path, key.str()));
+      complain(at, fmt::format("{} has no key '{}'; known are weight and seen", path, key.str()));
     }
   }
-  config.actions.push_back(std::move(action));
+  config_.actions.push_back(std::move(action));
+}
+
+void Reader::read_server(const toml::table& table) {
+  for (const auto& [key, value] : table) {
+    FileSetting setting{std::string(key.str()), value.source().begin.line, {}, describe(value)};
+    if (const auto text = value.value_exact<std::string>()) {
+      setting.value = *text;
+    } else if (const auto number = value.value_exact<std::int64_t>()) {
+      setting.value = *number;
+    } else if (const auto flag = value.value_exact<bool>()) {
+      setting.value = *flag;
+    }
+    config_.server.push_back(std::move(setting));
+  }
+  std::sort(config_.server.begin(), config_.server.end(),
+            [](const auto& a, const auto& b) { return a.line < b.line; });
+}
+
+void Reader::read_experiment(std::string_view key, const toml::node& node) {
+  try {
+    if (key == "holdout") {
+      config_.experiments.holdout = read_holdout(file_, node);
+    } else {
+      config_.experiments.list = read_experiments(file_, node);
+    }
+  } catch (const std::runtime_error& error) {
+    complaints_.emplace_back(error.what());
+  }
+}
+
+Config Reader::read() {
+  if (std::filesystem::is_directory(file_)) {  // which reads as an empty file
+    complaints_.push_back(
+        fmt::format("{} is a directory; a TOML file is expected", file_.string()));
+    return {};
+  }
+  toml::table root;
+  try {
+    root = parse_toml(file_);
+  } catch (const toml::parse_error& error) {
+    complain(error.source().begin, std::string(error.description()));
+    return {};
+  } catch (const std::runtime_error& error) {
+    complaints_.emplace_back(error.what());
+    return {};
+  }
+  for (const auto& [key, value] : root) {
+    if (key.str() == "actions") {
+      const auto* actions = table_of("actions", value);
+      if (actions == nullptr) continue;
+      for (const auto& [name, action] : *actions) read_action(name.str(), action);
+    } else if (key.str() == "server") {
+      if (const auto* table = table_of("server", value)) read_server(*table);
+    } else if (key.str() == "experiment" || key.str() == "holdout") {
+      read_experiment(key.str(), value);
+    } else {
+      complain(value.source().begin,
+               fmt::format("there is no key '{}'; known are [server], [actions.NAME], "
+                           "[[experiment]] and [holdout]",
+                           key.str()));
+    }
+  }
+  return std::move(config_);
 }
 
 }  // namespace
 
+Config read_config(const std::filesystem::path& file, std::vector<std::string>& complaints) {
+  return Reader(file, complaints).read();
+}
+
 Config read_config(const std::filesystem::path& file) {
-  toml::table root;
-  try {
-    root = toml::parse_file(file.string());
-  } catch (const toml::parse_error& error) {
-    fail(file, error.source().begin, std::string(error.description()));
-  }
-  Config config;
-  for (const auto& [key, value] : root) {
-    if (key.str() != "actions") {
-      fail(file, value.source().begin,
-           fmt::format("there is no key '{}'; known is [actions.NAME]", key.str()));
-    }
-    for (const auto& [name, action] : table_of(file, "actions", value)) {
-      read_action(file, name.str(), action, config);
-    }
+  std::vector<std::string> complaints;
+  Config config = read_config(file, complaints);
+  if (!complaints.empty()) {
+    throw std::runtime_error(fmt::format("{}", fmt::join(complaints, "\n")));
   }
   return config;
 }

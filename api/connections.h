@@ -12,6 +12,8 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -21,11 +23,10 @@
 #include "api/admission.h"
 #include "api/call.h"
 #include "api/server.h"
+#include "api/stream.h"
+#include "api/workers.h"
 
 namespace fovea::api {
-
-/// Completes with (error, results...) instead of throwing: a connection that ends is nothing rare.
-inline constexpr auto kAsTuple = boost::asio::as_tuple(boost::asio::use_awaitable);
 
 /// How long a peer may take to read the last answer before its connection is reset.
 inline constexpr std::chrono::milliseconds kLingerTimeout{1000};
@@ -45,9 +46,11 @@ class LogLimit {
 struct Connection {
   using Clock = std::chrono::steady_clock;
 
-  explicit Connection(boost::asio::ip::tcp::socket connected) : socket(std::move(connected)) {}
+  explicit Connection(boost::asio::ip::tcp::socket connected) : stream(std::move(connected)) {}
 
-  /// The socket is closed when this has passed, to within a tenth of a second; 0: never.
+  /// The connection is closed when this has passed, to within a tenth of a second; 0: never. While
+  /// a request is read, reading ends with an error first, and what is written within kLingerTimeout
+  /// still goes out.
   void wait_at_most(std::chrono::milliseconds timeout) { deadline = after(timeout); }
   void wait() { deadline = Clock::time_point::max(); }
   /// The same for one who writes while another reads.
@@ -58,8 +61,9 @@ struct Connection {
     return timeout.count() > 0 ? Clock::now() + timeout : Clock::time_point::max();
   }
 
-  boost::asio::ip::tcp::socket socket;
+  Stream stream;
   bool reading_request = false;  ///< Its read timeout runs.
+  bool read_timed_out = false;
   Clock::time_point deadline = Clock::time_point::max();
   Clock::time_point write_deadline = Clock::time_point::max();
 };
@@ -86,7 +90,11 @@ class Connections {
   std::size_t requests() const { return admitted_; }  ///< Being answered or waiting for a worker.
   std::uint64_t refused() const { return refused_; }  ///< Requests, since the start.
 
+  void probe(std::function<void()> answered);  ///< As Server::probe(), from any thread.
+
   bool draining() const { return draining_; }
+  /// Whether none but this machine can connect.
+  bool loopback() const { return endpoint_.address().is_loopback(); }
 
   /// What a request is to be refused with; absent: it is let in, and begin() or on_worker() must
   /// follow.
@@ -96,25 +104,35 @@ class Connections {
   /// false by then, nothing is run and the result is Result(). None of them may throw.
   template <typename Result, typename Wanted, typename Work, typename Done>
   void begin(Wanted wanted, Work work, Done done) {
-    const auto received = Connection::Clock::now();
-    auto task = [this, received, wanted = std::move(wanted), work = std::move(work),
-                 done = std::move(done)]() mutable {
-      Result result;
-      std::optional<Connection::Clock::duration> worked;
-      if (wanted()) {
-        const CurrentCall call(received);
-        const auto start = Connection::Clock::now();
-        result = work();
-        worked = Connection::Clock::now() - start;
+    struct Request final : Task {
+      Request(Connections& of, Wanted asked, Work worked_on, Done told)
+          : all(of), wanted(std::move(asked)), work(std::move(worked_on)), done(std::move(told)) {}
+
+      void run() noexcept override {
+        std::optional<Connection::Clock::duration> worked;
+        if (wanted()) {
+          const CurrentCall call(received);
+          const auto start = Connection::Clock::now();
+          result = work();
+          worked = Connection::Clock::now() - start;
+        }
+        // Here and not in finish(): under overload the io thread has hundreds to refuse before it
+        // comes to this answer, and the worker is free now.
+        all.leave(worked);
       }
-      boost::asio::post(
-          io_, [this, worked, done = std::move(done), result = std::move(result)]() mutable {
-            leave(worked);
-            std::move(done)(std::move(result));
-          });
+      void finish() noexcept override { std::move(done)(std::move(result)); }
+
+      Connections& all;
+      Wanted wanted;
+      Work work;
+      Done done;
+      Connection::Clock::time_point received = Connection::Clock::now();
+      Result result;
     };
     try {
-      boost::asio::post(*workers_, std::move(task));
+      wake_workers_soon();
+      workers_->add(
+          std::make_unique<Request>(*this, std::move(wanted), std::move(work), std::move(done)));
     } catch (...) {  // no memory
       leave({});
       throw;
@@ -135,7 +153,8 @@ class Connections {
   /// A socket that is closed while bytes are unread is reset, and the peer may lose the last
   /// answer; so what still comes is read and dropped until the peer closes.
   boost::asio::awaitable<void> linger(Connection& connection);
-  /// The second half of that, until the peer closes or the connection's time is over.
+  /// The second half of that, until the peer closes or the connection's time is over. What comes is
+  /// not deciphered: nothing else can be read afterwards.
   boost::asio::awaitable<void> drop_what_comes(Connection& connection);
 
  private:
@@ -145,8 +164,10 @@ class Connections {
   boost::asio::awaitable<void> accept();
   boost::asio::awaitable<void> enforce_timeouts();
   boost::asio::awaitable<void> serve(boost::asio::ip::tcp::socket socket);
+  boost::asio::awaitable<bool> handshake(Connection& connection);
 
   void leave(std::optional<Connection::Clock::duration> worked);
+  void wake_workers_soon();
 
   const ServerOptions options_;
   const std::size_t threads_;
@@ -154,13 +175,16 @@ class Connections {
 
   // The io thread's. They outlive `io_`, which destroys the coroutines that a drain has cut short.
   std::unordered_set<Connection*> connections_;
-  Admission admission_;
   bool draining_ = false;
+  bool waking_soon_ = false;
   LogLimit accept_errors_;
   LogLimit too_many_connections_;
   LogLimit overloads_;
+  LogLimit handshakes_;
   LogLimit faults_;
 
+  std::mutex admission_mutex_;  // the io thread lets in, workers let go
+  Admission admission_;
   std::atomic<std::size_t> open_{0};
   std::atomic<std::size_t> admitted_{0};  // what admission_ counts, for any thread
   std::atomic<std::uint64_t> refused_{0};
@@ -171,7 +195,7 @@ class Connections {
   boost::asio::steady_timer accept_pause_{io_};
   boost::asio::steady_timer timeouts_{io_};
   boost::asio::steady_timer drain_end_{io_};
-  std::optional<boost::asio::thread_pool> workers_;
+  std::optional<Workers> workers_;
   std::thread io_thread_;
 };
 

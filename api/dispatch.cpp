@@ -12,6 +12,8 @@
 #include <array>
 #include <new>
 
+#include "api/tokens.h"
+
 namespace fovea::api {
 namespace {
 
@@ -80,6 +82,9 @@ std::string write_message(WireProtocol wire, const std::string& name, protocol::
   return memory->getBufferAsString();
 }
 
+/// A message without arguments is no longer, so that others need not be looked at twice.
+constexpr std::size_t kBareMessageBytesMax = 32;
+
 /// An error's message and name are short; this leaves room for both.
 constexpr std::size_t kErrorBytesMax = 65'536;
 
@@ -99,6 +104,7 @@ struct MalformedArguments : std::runtime_error {
 struct Call {
   FoveaIf* service;  // null: overloaded
   const Overloaded* overloaded;
+  bool allowed;  // false: refused
   protocol::TProtocol& reader;
   WireProtocol wire;
   const MessageHeader& header;
@@ -143,6 +149,16 @@ Arguments read_arguments(protocol::TProtocol& reader) {
   return arguments;
 }
 
+InvalidRequest needs_certificate(const std::string& method) {
+  InvalidRequest invalid;
+  invalid.field = "certificate";
+  invalid.message = fmt::format(
+      "{} changes the store, which this server allows over Thrift only to clients with a "
+      "certificate (`fovea serve --tls-client-ca`); over HTTP it takes a token",
+      method);
+  return invalid;
+}
+
 /// Reads the arguments, has `invoke(service, arguments, result)` answer, writes the result or the
 /// error that the contract declares.
 template <typename Arguments, typename Result, typename Invoke>
@@ -150,6 +166,7 @@ std::string answer(const Call& call, Invoke invoke) {
   Result result;
   try {
     if (call.service == nullptr) throw Overloaded(*call.overloaded);
+    if (!call.allowed) throw needs_certificate(call.header.name);
     const auto arguments = read_arguments<Arguments>(call.reader);
     invoke(*call.service, arguments, result);
   } catch (const InvalidRequest& error) {
@@ -196,6 +213,8 @@ void require(bool set, const char* field) {
 struct Method {
   std::string_view name;
   std::string (*answer)(const Call& call);
+  Access access = Access::kChanges;
+  bool from_memory = false;
 };
 
 constexpr std::array kMethods = {
@@ -207,7 +226,8 @@ constexpr std::array kMethods = {
                    service.rank(result.success, arguments.request);
                    result.__isset.success = true;
                  });
-           }},
+           },
+           Access::kReads},
     Method{"rankMany",
            [](const Call& call) {
              return answer<Fovea_rankMany_args, Fovea_rankMany_result>(
@@ -216,7 +236,8 @@ constexpr std::array kMethods = {
                    service.rankMany(result.success, arguments.requests);
                    result.__isset.success = true;
                  });
-           }},
+           },
+           Access::kReads},
     Method{"record",
            [](const Call& call) {
              return answer<Fovea_record_args, Fovea_record_result>(
@@ -252,7 +273,8 @@ constexpr std::array kMethods = {
                    service.getItems(result.success, arguments.item_ids);
                    result.__isset.success = true;
                  });
-           }},
+           },
+           Access::kReads},
     Method{"getHistory",
            [](const Call& call) {
              return answer<Fovea_getHistory_args, Fovea_getHistory_result>(
@@ -262,7 +284,8 @@ constexpr std::array kMethods = {
                    service.getHistory(result.success, arguments.user_id, arguments.limit);
                    result.__isset.success = true;
                  });
-           }},
+           },
+           Access::kReads},
     Method{"deleteUser",
            [](const Call& call) {
              return answer<Fovea_deleteUser_args, Fovea_deleteUser_result>(
@@ -271,14 +294,17 @@ constexpr std::array kMethods = {
                    service.deleteUser(arguments.user_id);
                  });
            }},
-    Method{"status",
-           [](const Call& call) {
-             return answer<Fovea_status_args, Fovea_status_result>(
-                 call, [](FoveaIf& service, const auto&, auto& result) {
-                   service.status(result.success);
-                   result.__isset.success = true;
-                 });
-           }},
+    Method{.name = "status",
+           .answer =
+               [](const Call& call) {
+                 return answer<Fovea_status_args, Fovea_status_result>(
+                     call, [](FoveaIf& service, const auto&, auto& result) {
+                       service.status(result.success);
+                       result.__isset.success = true;
+                     });
+               },
+           .access = Access::kReads,
+           .from_memory = true},
 };
 
 const Method* find_method(std::string_view name) {
@@ -297,7 +323,7 @@ Reply fail(WireProtocol wire, const MessageHeader& header,
 }
 
 Reply answer_message(FoveaIf* service, const Overloaded* overloaded, const Frame& frame,
-                     std::size_t reply_bytes_max) {
+                     const DispatchOptions& options) {
   const auto reader = make_reader(frame);
   MessageHeader header;
   try {
@@ -319,9 +345,11 @@ Reply answer_message(FoveaIf* service, const Overloaded* overloaded, const Frame
   }
 
   Reply reply;
+  const std::size_t reply_bytes_max = options.reply_bytes_max;
+  const bool allowed = options.may_change || method->access == Access::kReads;
   try {
-    reply.payload =
-        method->answer({service, overloaded, *reader, frame.protocol, header, reply_bytes_max});
+    reply.payload = method->answer(
+        {service, overloaded, allowed, *reader, frame.protocol, header, reply_bytes_max});
   } catch (const MalformedArguments& error) {
     reply = fail(frame.protocol, header, TApplicationException::PROTOCOL_ERROR,
                  fmt::format("the arguments of {} cannot be read: {}", method->name, error.what()),
@@ -349,11 +377,23 @@ Reply answer_message(FoveaIf* service, const Overloaded* overloaded, const Frame
 }  // namespace
 
 Reply dispatch(FoveaIf& service, const Frame& frame, const DispatchOptions& options) {
-  return answer_message(&service, nullptr, frame, options.reply_bytes_max);
+  return answer_message(&service, nullptr, frame, options);
+}
+
+bool answered_from_memory(const Frame& frame) {
+  if (frame.payload.size() > kBareMessageBytesMax) return false;
+  try {
+    MessageHeader header;
+    make_reader(frame)->readMessageBegin(header.name, header.type, header.sequence);
+    const Method* method = find_method(header.name);
+    return method != nullptr && method->from_memory;
+  } catch (const TException&) {
+    return false;  // a worker finds out why
+  }
 }
 
 Reply refuse(const Overloaded& overloaded, const Frame& frame) {
-  return answer_message(nullptr, &overloaded, frame, kErrorBytesMax);
+  return answer_message(nullptr, &overloaded, frame, {.reply_bytes_max = kErrorBytesMax});
 }
 
 std::string protocol_error(WireProtocol protocol, const std::string& reason) {

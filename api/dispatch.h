@@ -21,6 +21,8 @@ struct DispatchOptions {
   /// Longest answer; beyond, an error is answered in its place. The default is the longest frame
   /// that Thrift's clients take unless told otherwise.
   std::size_t reply_bytes_max = 16'384'000;
+  /// False: what changes the store is answered with InvalidRequest, its arguments unread.
+  bool may_change = true;
 };
 
 struct Reply {
@@ -34,6 +36,10 @@ struct Reply {
 /// Answers one message. Never throws because of what the bytes say or the method does; at most
 /// std::bad_alloc when there is no memory to say so. Thread-safe when `service` is.
 Reply dispatch(FoveaIf& service, const Frame& frame, const DispatchOptions& options = {});
+
+/// Whether the method reads neither disk nor model, so that to hand it to a worker would take
+/// longer than to answer it. False for what cannot be read.
+bool answered_from_memory(const Frame& frame);
 
 /// Answers one message with Overloaded (or Unavailable, for methods that do not declare it) without
 /// reading its arguments.

@@ -57,7 +57,6 @@ engine::RankRequest Handler::convert(const RankRequest& request) const {
   const auto within = request.__isset.deadline_ms ? std::chrono::milliseconds{request.deadline_ms}
                                                   : deadline_default_;
   if (within.count() > 0) converted.deadline = {CurrentCall::received(), within};
-  if (request.__isset.traceparent) spdlog::debug("rank, traceparent {}", request.traceparent);
   return converted;
 }
 

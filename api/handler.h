@@ -1,5 +1,5 @@
-// The contract's methods on an engine: wire structs to engine structs and back, what is not
-// honoured yet, and the one table of errors. Owns no bytes and no threads.
+// The contract's methods on an engine: wire structs to engine structs and back, and the one table
+// of errors. Owns no bytes and no threads.
 #pragma once
 
 #include <fovea_wire/Fovea.h>

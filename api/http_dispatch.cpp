@@ -10,9 +10,12 @@
 #include <utility>
 #include <vector>
 
+#include "api/call.h"
 #include "api/json.h"
 #include "api/json_fields.h"
+#include "api/trace_context.h"
 #include "api/wire_json.h"
+#include "engine/request_id.h"
 
 namespace fovea::api {
 namespace {
@@ -20,9 +23,6 @@ namespace {
 namespace json = boost::json;
 using Name = std::string_view;
 
-/// The deepest body is an object with items with attributes with a list, or with requests with a
-/// session of events.
-constexpr std::size_t kBodyDepthMax = 6;
 /// Of a target that is no path, in what is answered.
 constexpr std::size_t kTargetBytesMax = 64;
 
@@ -85,7 +85,9 @@ Arguments read_arguments(const Call& call, Name what,
 HttpAnswer rank(const Call& call) {
   RankResponse response;
   call.to.service.rank(response, rank_request_from_json(read_body(call)));
-  return json_answer(to_json(response));
+  HttpAnswer answer = json_answer(to_json(response));
+  answer.request_id = response.request_id;
+  return answer;
 }
 
 HttpAnswer rank_many(const Call& call) {
@@ -97,7 +99,9 @@ HttpAnswer rank_many(const Call& call) {
                           true}};
   std::vector<RankResponse> responses;
   call.to.service.rankMany(responses, read_arguments(call, "rankMany", kFields).requests);
-  return list_answer(call, "responses", responses);
+  HttpAnswer answer = list_answer(call, "responses", responses);
+  if (!responses.empty()) answer.request_id = responses.front().request_id;
+  return answer;
 }
 
 HttpAnswer record(const Call& call) {
@@ -193,20 +197,21 @@ struct Path {
   Name path;
   bool posted;  // with a body; otherwise read with GET or HEAD
   HttpAnswer (*answer)(const Call& call);
+  Access access = Access::kChanges;
 };
 
 constexpr std::array kPaths = {
-    Path{"/livez", false, livez},
-    Path{"/readyz", false, readyz},
-    Path{"/metrics", false, metrics},
-    Path{"/v1/status", false, status},
-    Path{"/v1/rank", true, rank},
-    Path{"/v1/rankMany", true, rank_many},
+    Path{"/livez", false, livez, Access::kReads},
+    Path{"/readyz", false, readyz, Access::kReads},
+    Path{"/metrics", false, metrics, Access::kReads},
+    Path{"/v1/status", false, status, Access::kReads},
+    Path{"/v1/rank", true, rank, Access::kReads},
+    Path{"/v1/rankMany", true, rank_many, Access::kReads},
     Path{"/v1/events", true, record},
     Path{"/v1/items", true, put_items},
     Path{"/v1/items/remove", true, remove_items},
-    Path{"/v1/items/get", true, get_items},
-    Path{"/v1/history", true, get_history},
+    Path{"/v1/items/get", true, get_items, Access::kReads},
+    Path{"/v1/history", true, get_history, Access::kReads},
     Path{"/v1/users/delete", true, delete_user},
 };
 
@@ -246,6 +251,29 @@ bool is_json(Name content_type) {
   return same && (rest.empty() || rest.front() == ';' || rest.front() == ' ');
 }
 
+/// Absent: it may be answered.
+std::optional<HttpAnswer> unauthorised(const Path& path, const Tokens& tokens, Name authorization) {
+  constexpr Name kBearer = "bearer ";
+  const bool given =
+      authorization.size() > kBearer.size() &&
+      std::equal(kBearer.begin(), kBearer.end(), authorization.begin(),
+                 [](char a, char b) { return a == (b == ' ' ? b : static_cast<char>(b | 0x20)); });
+  if (given) {
+    const Name rest = authorization.substr(kBearer.size());
+    const auto begin = rest.find_first_not_of(' ');
+    if (begin != Name::npos && tokens.contain(rest.substr(begin))) return std::nullopt;
+  }
+  HttpAnswer answer = http_error(
+      401,
+      given ? fmt::format("{} changes the store, and the token is none of this server's", path.path)
+            : fmt::format("{} changes the store; give a token of this server with the header "
+                          "Authorization: Bearer TOKEN",
+                          path.path));
+  answer.authenticate =
+      given ? R"(Bearer realm="fovea", error="invalid_token")" : R"(Bearer realm="fovea")";
+  return answer;
+}
+
 HttpAnswer failed(const Path& path, std::string_view why) {
   HttpAnswer answer =
       http_error(500, fmt::format("{} failed; the server's log says why", path.path));
@@ -257,9 +285,11 @@ HttpAnswer answer_path(const Path& path, const Call& call) {
   try {
     HttpAnswer answer = path.answer(call);
     if (answer.body.size() <= call.to.answer_bytes_max) return answer;
+    std::string request_id = std::move(answer.request_id);
     answer = http_error(500, fmt::format("the answer is longer than {} bytes; ask for less at once",
                                          call.to.answer_bytes_max));
     answer.fault = fmt::format("{}: the answer is too long", path.path);
+    answer.request_id = std::move(request_id);
     return answer;
   } catch (const engine::InvalidRequest& error) {
     return http_error(400, error.what(), error.field);
@@ -282,19 +312,15 @@ const Path* find_path(Name target) {
   return found == kPaths.end() ? nullptr : found;
 }
 
-}  // namespace
-
-bool answered_at_once(std::string_view target) {
-  const Path* path = find_path(target);
-  return path == nullptr || path->answer == livez || path->answer == readyz ||
-         path->answer == metrics;
-}
-
-HttpAnswer dispatch(const HttpService& service, const HttpCall& call) {
+HttpAnswer answer_call(const HttpService& service, const HttpCall& call) {
   const Path* path = find_path(call.target);
   if (path == nullptr) return unknown_path(call.target);
   const bool read = call.method == "GET" || call.method == "HEAD";
   if (path->posted ? call.method != "POST" : !read) return wrong_method(*path, call.method);
+  if (service.tokens != nullptr && path->access == Access::kChanges) {
+    auto refusal = unauthorised(*path, *service.tokens, call.authorization);
+    if (refusal) return *std::move(refusal);
+  }
   if (!path->posted && !call.body.empty()) {
     return http_error(400, fmt::format("{} takes no body", path->path));
   }
@@ -306,12 +332,48 @@ HttpAnswer dispatch(const HttpService& service, const HttpCall& call) {
   return answer_path(*path, {service, call.body});
 }
 
+/// The line of what no method has seen: a body that is no JSON, a path that there is not.
+void log_refused(const HttpService& service, const HttpCall& call, const NamedCall& named,
+                 const HttpAnswer& answer, RequestLine::Clock::time_point begun) {
+  const std::string target = printable(call.target);
+  RequestLine line;
+  line.method = target;
+  line.request_id = named.request_id();
+  line.trace_id = named.trace_id();
+  line.outcome = answer.status < 500 ? RequestOutcome::kInvalid : RequestOutcome::kFailed;
+  line.reason = answer.message;
+  line.received = std::min(CurrentCall::received(), begun);
+  line.begun = begun;
+  line.answered = RequestLine::Clock::now();
+  log_request(service.log_requests, line);
+}
+
+}  // namespace
+
+bool answered_at_once(std::string_view target) {
+  const Path* path = find_path(target);
+  return path == nullptr || path->answer == livez || path->answer == readyz ||
+         path->answer == metrics;
+}
+
+HttpAnswer dispatch(const HttpService& service, const HttpCall& call) {
+  const auto begun = RequestLine::Clock::now();
+  NamedCall named(engine::new_request_id(), trace_id(call.traceparent));
+  HttpAnswer answer = answer_call(service, call);
+  if (answer.status >= 400 && !named.logged && service.log_requests.any()) {
+    log_refused(service, call, named, answer, begun);
+  }
+  if (answer.request_id.empty()) answer.request_id = named.request_id();
+  return answer;
+}
+
 HttpAnswer http_error(unsigned status, std::string_view message, std::string_view field) {
   json::object error;
   if (!field.empty()) error["field"] = field;
   error["message"] = message;
   HttpAnswer answer = json_answer({{"error", std::move(error)}});
   answer.status = status;
+  answer.message = message;
   return answer;
 }
 

@@ -1,6 +1,6 @@
 // A request's method, target and body in, an answer out: every path of the HTTP port, the JSON form
 // of the contract's methods, and the table of errors to status codes. Knows no socket, no header
-// but the two that it is given.
+// but those that it is given.
 #pragma once
 
 #include <fovea_wire/Fovea.h>
@@ -12,6 +12,9 @@
 #include <string>
 #include <string_view>
 
+#include "api/request_log.h"
+#include "api/tokens.h"
+
 namespace fovea::api {
 
 /// What is asked. Views the bytes of the request.
@@ -20,15 +23,21 @@ struct HttpCall {
   std::string_view target;  ///< "/v1/rank"; paths are exact, and take no query string.
   std::string_view content_type;
   std::string_view body;
+  std::string_view traceparent;    ///< W3C Trace Context; empty: none, or more than one.
+  std::string_view authorization;  ///< "Bearer TOKEN"
 };
 
 struct HttpAnswer {
   unsigned status = 200;
   std::string body;
   std::string_view content_type = "application/json";
-  std::string_view allow;  ///< Not empty: the methods that the path takes.
+  std::string_view allow;         ///< Not empty: the methods that the path takes.
+  std::string_view authenticate;  ///< Not empty: the WWW-Authenticate of a 401.
   std::optional<std::int32_t> retry_after_ms;
   std::optional<std::string> fault;  ///< What of ours went wrong, for the log.
+  std::string message;               ///< Of an error, as in the body.
+  /// The ranked list's, or one of its own; empty: no dispatch() made this.
+  std::string request_id;
 };
 
 /// What answers.
@@ -37,6 +46,9 @@ struct HttpService {
   std::function<std::string()> metrics;   ///< In Prometheus' text format.
   std::function<std::string()> draining;  ///< Why no further requests are wanted; empty: they are.
   std::size_t answer_bytes_max = 16'384'000;  ///< A longer answer becomes an error.
+  /// Whether what no method has seen has a line in the log; the others' lines are the service's.
+  RequestLogOptions log_requests;
+  const Tokens* tokens = nullptr;  ///< What changes the store needs one; null: it needs none.
 };
 
 /// Whether the answer needs neither disk nor model. It then waits for no worker: whoever watches is

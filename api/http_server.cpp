@@ -15,6 +15,7 @@
 
 #include "api/connections.h"
 #include "api/http_dispatch.h"
+#include "engine/request_id.h"
 
 namespace fovea::api {
 namespace {
@@ -32,6 +33,25 @@ using Parser = http::request_parser<Body>;
 
 std::string_view view(beast::string_view text) { return {text.data(), text.size()}; }
 
+/// Of a header that may come once: what it says; empty where it is missing or comes twice.
+std::string_view only_field(const http::fields& fields, beast::string_view name) {
+  const auto [first, last] = fields.equal_range(name);
+  return first != last && std::next(first) == last ? view(first->value()) : std::string_view();
+}
+
+/// Whether a Host header names this machine whoever reads it: localhost or a loopback address.
+bool names_loopback(beast::string_view host) {
+  if (host.starts_with('[')) {
+    host = host.substr(1, host.find(']') - 1);
+  } else {
+    host = host.substr(0, host.rfind(':'));
+  }
+  if (beast::iequals(host, "localhost")) return true;
+  boost::system::error_code error;
+  const auto address = asio::ip::make_address(std::string(host), error);
+  return !error && address.is_loopback();
+}
+
 /// What a request that cannot be read is answered with; absent: the peer has gone, nobody reads it.
 std::optional<HttpAnswer> complaint(const beast::error_code& error, std::size_t body_bytes_max) {
   if (error == http::error::header_limit) {
@@ -48,14 +68,22 @@ std::optional<HttpAnswer> complaint(const beast::error_code& error, std::size_t 
   return http_error(400, fmt::format("this is not an HTTP/1.1 request: {}", error.message()));
 }
 
+std::optional<HttpAnswer> too_slow(std::chrono::milliseconds read_timeout) {
+  return http_error(408,
+                    fmt::format("the request did not arrive within {} ms", read_timeout.count()));
+}
+
 }  // namespace
 
 struct HttpServer::State {
   State(FoveaIf& answering, std::function<std::string()> metrics, ServerOptions given)
       : options(std::move(given)),
-        service{answering, std::move(metrics),
+        service{answering,
+                std::move(metrics),
                 [this] { return draining ? "the server is ending; ask another one" : ""; },
-                options.reply_bytes_max} {}
+                options.reply_bytes_max,
+                options.log_requests,
+                options.tokens.get()} {}
 
   asio::awaitable<void> converse(Connection& connection);
   asio::awaitable<bool> first_bytes(Connection& connection, beast::flat_buffer& buffer);
@@ -90,6 +118,9 @@ std::string HttpServer::address() const { return state_->connections.address(); 
 std::size_t HttpServer::connections() const { return state_->connections.open(); }
 std::size_t HttpServer::requests() const { return state_->connections.requests(); }
 std::uint64_t HttpServer::refused() const { return state_->connections.refused(); }
+void HttpServer::probe(std::function<void()> answered) {
+  state_->connections.probe(std::move(answered));
+}
 
 /// Request by request: read, answer, write.
 asio::awaitable<void> HttpServer::State::converse(Connection& connection) {
@@ -102,9 +133,12 @@ asio::awaitable<void> HttpServer::State::converse(Connection& connection) {
     parser.body_limit(options.frame_bytes_max);
     const beast::error_code error = co_await read(connection, buffer, parser);
     if (error) {
-      auto refusal = complaint(error, options.frame_bytes_max);
+      auto refusal = connection.read_timed_out ? too_slow(options.read_timeout)
+                                               : complaint(error, options.frame_bytes_max);
       if (!refusal) co_return;
-      faults.warn(fmt::format("a connection is closed: {}", error.message()));
+      faults.warn(fmt::format("a connection is closed: {}", connection.read_timed_out
+                                                                ? "a request did not arrive in time"
+                                                                : error.message()));
       const bool told = co_await write(connection, std::move(*refusal), 11, false, false);
       if (told) co_await connections.linger(connection);
       co_return;
@@ -129,12 +163,11 @@ asio::awaitable<bool> HttpServer::State::first_bytes(Connection& connection,
                                                      beast::flat_buffer& buffer) {
   connection.reading_request = false;
   if (buffer.size() == 0) {
-    boost::system::error_code ignored;
-    if (connections.draining() && connection.socket.available(ignored) == 0) co_return false;
+    if (connections.draining() && !connection.stream.readable()) co_return false;
     buffer = {};  // the memory of a large request is given back
     connection.wait_at_most(options.idle_timeout);
     auto [error, bytes] =
-        co_await connection.socket.async_read_some(buffer.prepare(kReadBytes), kAsTuple);
+        co_await connection.stream.async_read_some(buffer.prepare(kReadBytes), kAsTuple);
     if (error) co_return false;
     buffer.commit(bytes);
   }
@@ -148,26 +181,36 @@ asio::awaitable<beast::error_code> HttpServer::State::read(Connection& connectio
                                                            beast::flat_buffer& buffer,
                                                            Parser& parser) {
   auto [error, bytes] =
-      co_await http::async_read_header(connection.socket, buffer, parser, kAsTuple);
+      co_await http::async_read_header(connection.stream, buffer, parser, kAsTuple);
   if (error) co_return error;
   if (beast::iequals(parser.get()[http::field::expect], "100-continue")) {
     const http::response<http::empty_body> go_on(http::status::continue_, 11);
-    auto [failed, written] = co_await http::async_write(connection.socket, go_on, kAsTuple);
+    auto [failed, written] = co_await http::async_write(connection.stream, go_on, kAsTuple);
     if (failed) co_return failed;
   }
   auto [body_error, body_bytes] =
-      co_await http::async_read(connection.socket, buffer, parser, kAsTuple);
+      co_await http::async_read(connection.stream, buffer, parser, kAsTuple);
   co_return body_error;
 }
 
 /// The parser must stay where it is until the coroutine goes on.
 asio::awaitable<HttpAnswer> HttpServer::State::answer(const Parser& parser) {
   const auto& request = parser.get();
+  // A page whose own name was made to lead here would be let in by its reader's browser, as if it
+  // were ours; but it cannot make the browser leave out that name.
+  const auto host = request[http::field::host];
+  if (connections.loopback() && !host.empty() && !names_loopback(host)) {
+    co_return http_error(421,
+                         "this server is its own machine's; send localhost or 127.0.0.1 as "
+                         "Host, and let a proxy do so too");
+  }
   const auto body = request.body().data();
   const HttpCall call{view(request.method_string()),
                       view(request.target()),
                       view(request[http::field::content_type]),
-                      {static_cast<const char*>(body.data()), body.size()}};
+                      {static_cast<const char*>(body.data()), body.size()},
+                      only_field(request, "traceparent"),
+                      view(request[http::field::authorization])};
   if (answered_at_once(call.target)) co_return dispatch(service, call);
   if (const auto overloaded = connections.overload()) co_return http_error(*overloaded);
   const std::function<HttpAnswer()> work = [this, &call] {
@@ -188,8 +231,14 @@ asio::awaitable<bool> HttpServer::State::write(Connection& connection, HttpAnswe
   const auto type = answer.content_type;
   response.set(http::field::content_type, {type.data(), type.size()});
   response.set(http::field::cache_control, "no-store");
+  response.set("X-Request-Id",
+               answer.request_id.empty() ? engine::new_request_id() : std::move(answer.request_id));
   if (!answer.allow.empty()) {
     response.set(http::field::allow, {answer.allow.data(), answer.allow.size()});
+  }
+  if (!answer.authenticate.empty()) {
+    response.set(http::field::www_authenticate,
+                 {answer.authenticate.data(), answer.authenticate.size()});
   }
   if (answer.retry_after_ms) {  // in whole seconds, rounded up
     const int seconds = std::max(1, (*answer.retry_after_ms + 999) / 1000);
@@ -200,7 +249,7 @@ asio::awaitable<bool> HttpServer::State::write(Connection& connection, HttpAnswe
   if (!head) response.body() = std::move(answer.body);
   connection.reading_request = false;
   connection.wait_at_most(options.write_timeout);
-  auto [error, bytes] = co_await http::async_write(connection.socket, response, kAsTuple);
+  auto [error, bytes] = co_await http::async_write(connection.stream, response, kAsTuple);
   co_return !error;
 }
 

@@ -32,11 +32,12 @@ class HttpServer {
   /// Drains, then as Server::stop().
   void stop();
 
-  std::uint16_t port() const;       ///< The one listened on; 0 before start().
-  std::string address() const;      ///< HOST:PORT, for people and clients.
-  std::size_t connections() const;  ///< Open ones.
-  std::size_t requests() const;     ///< Being answered or waiting for a worker.
-  std::uint64_t refused() const;    ///< Requests not let in, since the start.
+  std::uint16_t port() const;                  ///< The one listened on; 0 before start().
+  std::string address() const;                 ///< HOST:PORT, for people and clients.
+  std::size_t connections() const;             ///< Open ones.
+  std::size_t requests() const;                ///< Being answered or waiting for a worker.
+  std::uint64_t refused() const;               ///< Requests not let in, since the start.
+  void probe(std::function<void()> answered);  ///< As Server::probe().
 
  private:
   struct State;

@@ -102,11 +102,16 @@ class Run {
       const std::size_t slot = free_.front();
       free_.pop_front();
       ++under_way_;
-      target_.begin(slot, workload_.next(), [this, due, slot](Answer answer) {
+      Call call = workload_.next();
+      const auto sent = Clock::now();
+      target_.begin(slot, std::move(call), [this, due, sent, slot](Answer answer) {
         --under_way_;
         free_.push_back(slot);
         if (given_up_) answer.outcome = Outcome::kUnanswered;
         count(due, answer);
+        if (counted(due) && answer.outcome == Outcome::kOverloaded) {
+          result_.refusal.record(answer.at - sent);
+        }
         send();
         if (all_due() && waiting_.empty() && under_way_ == 0) timer_.cancel();
       });

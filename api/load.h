@@ -48,6 +48,8 @@ struct LoadResult {
   /// Of the answered, and of the unanswered as far as they had come. What failed early is left
   /// out: it would make the rest look fast.
   LatencyHistogram latency;
+  /// Of the overloaded, from when each was sent: how soon its caller can do something else.
+  LatencyHistogram refusal;
   /// How late this generator took requests up, whether or not a slot was free: its own share of a
   /// latency, and that of a machine that is busy elsewhere.
   LatencyHistogram lateness;

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio.hpp>
+#include <deque>
 #include <exception>
+#include <optional>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -17,6 +19,7 @@
 #include <vector>
 
 #include "api/framing.h"
+#include "api/stream.h"
 
 namespace fovea::api {
 namespace {
@@ -26,8 +29,6 @@ using apache::thrift::protocol::TBinaryProtocol;
 using apache::thrift::transport::TMemoryBuffer;
 using asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
-
-constexpr auto kAsTuple = asio::as_tuple(asio::use_awaitable);
 
 /// As long as the server's longest answer.
 constexpr std::size_t kReplyBytesMax = 16'384'000;
@@ -116,24 +117,23 @@ Answer called(FoveaIf& service, const Call& call) {
 }
 
 struct Connection {
-  explicit Connection(asio::io_context& io) : socket(io) {}
-
   Answer lost(const std::string& why) {
-    boost::system::error_code ignored;
-    socket.close(ignored);
+    stream.reset();
     buffer = {};
     reader = FrameReader(kReplyBytesMax);
     return {.outcome = Outcome::kLost, .message = why};
   }
 
-  tcp::socket socket;
+  std::optional<Stream> stream;  // absent: not connected
   ReceiveBuffer buffer;
   FrameReader reader{kReplyBytesMax};
 };
 
 class Sockets final : public Target {
  public:
-  Sockets(const HostPort& address, std::size_t connections) {
+  Sockets(const HostPort& address, std::size_t connections, const TlsFiles& tls)
+      : host_(address.host), connections_(connections) {
+    if (!tls.ca.empty()) tls_ = client_context(tls);
     boost::system::error_code error;
     tcp::resolver resolver(io());
     const auto found = resolver.resolve(address.host, std::to_string(address.port), error);
@@ -146,7 +146,6 @@ class Sockets final : public Target {
           fmt::format("no server answers at {}; is `fovea serve` running? ({})", to_string(address),
                       error.message()));
     }
-    for (std::size_t i = 0; i < connections; ++i) connections_.emplace_back(io());
   }
 
   std::size_t slots() const override { return connections_.size(); }
@@ -160,24 +159,34 @@ class Sockets final : public Target {
   }
 
   void abandon() override {
-    boost::system::error_code ignored;
-    for (Connection& connection : connections_) connection.socket.close(ignored);
+    for (Connection& connection : connections_) {
+      if (connection.stream) connection.stream->close();
+    }
   }
 
  private:
   asio::awaitable<Answer> exchange(Connection& connection, Call call) {
     const std::string message = encoded(call);
-    if (!connection.socket.is_open()) {
-      auto [error] = co_await connection.socket.async_connect(endpoint_, kAsTuple);
-      if (error) co_return at_now(connection.lost("cannot connect: " + error.message()));
-      boost::system::error_code ignored;
-      connection.socket.set_option(tcp::no_delay(true), ignored);
+    if (!connection.stream || !connection.stream->socket().is_open()) {
+      const auto failed = co_await connect(connection.stream.emplace(tcp::socket(io())));
+      if (failed) co_return at_now(connection.lost("cannot connect: " + failed.message()));
     }
     const auto header = frame_header(message.size());
     const std::array<asio::const_buffer, 2> buffers = {asio::buffer(header), asio::buffer(message)};
-    auto [error, bytes] = co_await asio::async_write(connection.socket, buffers, kAsTuple);
+    auto [error, bytes] = co_await asio::async_write(*connection.stream, buffers, kAsTuple);
     if (error) co_return at_now(connection.lost("the connection ended: " + error.message()));
     co_return co_await receive(connection, call);
+  }
+
+  asio::awaitable<boost::system::error_code> connect(Stream& stream) {
+    auto [error] = co_await stream.socket().async_connect(endpoint_, kAsTuple);
+    if (error) co_return error;
+    boost::system::error_code ignored;
+    stream.socket().set_option(tcp::no_delay(true), ignored);
+    if (tls_ == nullptr) co_return error;
+    stream.encrypt(tls_);
+    stream.expect(host_);
+    co_return co_await stream.handshake(asio::ssl::stream_base::client);
   }
 
   asio::awaitable<Answer> receive(Connection& connection, const Call& call) {
@@ -194,7 +203,7 @@ class Sockets final : public Target {
         co_return answer;
       }
       const auto room = connection.buffer.room(std::get<NeedMore>(parsed).bytes);
-      auto [error, bytes] = co_await connection.socket.async_read_some(
+      auto [error, bytes] = co_await connection.stream->async_read_some(
           asio::buffer(room.data(), room.size()), kAsTuple);
       if (error) co_return at_now(connection.lost("the connection ended: " + error.message()));
       connection.buffer.received(bytes);
@@ -206,8 +215,10 @@ class Sockets final : public Target {
     return answer;
   }
 
+  std::string host_;
+  std::shared_ptr<asio::ssl::context> tls_;  // null: not encrypted
   tcp::endpoint endpoint_;
-  std::vector<Connection> connections_;
+  std::deque<Connection> connections_;
 };
 
 class Calls final : public Target {
@@ -244,8 +255,9 @@ const char* name(Outcome outcome) {
   return kNames[static_cast<std::size_t>(outcome)];
 }
 
-std::unique_ptr<Target> connect_target(const HostPort& address, std::size_t connections) {
-  return std::make_unique<Sockets>(address, connections);
+std::unique_ptr<Target> connect_target(const HostPort& address, std::size_t connections,
+                                       const TlsFiles& tls) {
+  return std::make_unique<Sockets>(address, connections, tls);
 }
 
 std::unique_ptr<Target> call_target(FoveaIf& service, std::size_t threads) {

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "api/address.h"
+#include "api/tls.h"
 #include "api/workload.h"
 
 namespace fovea::api {
@@ -51,9 +52,11 @@ class Target {
   boost::asio::io_context io_{1};
 };
 
-/// Framed binary messages over so many connections. Throws std::runtime_error with a sentence when
-/// nobody answers there. A connection that ended is made again by the next call in its slot.
-std::unique_ptr<Target> connect_target(const HostPort& address, std::size_t connections);
+/// Framed binary messages over so many connections, encrypted where `tls` has a CA. Throws
+/// std::runtime_error with a sentence when nobody answers there. A connection that ended is made
+/// again by the next call in its slot.
+std::unique_ptr<Target> connect_target(const HostPort& address, std::size_t connections,
+                                       const TlsFiles& tls = {});
 
 /// Calls the service from so many threads. It must outlive the target, and cannot be made to end a
 /// call: abandon() waits.

@@ -2,6 +2,7 @@
 #include <spdlog/cfg/env.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -35,6 +36,7 @@ void wait_without_spinning(char** argv) {
 
 int main(int argc, char** argv) {
   wait_without_spinning(argv);
+  ::prctl(PR_SET_NAME, "fovea");  // which was lost to the name of /proc/self/exe
   std::signal(SIGPIPE, SIG_IGN);  // a reader that went away is an error of the write
   spdlog::set_default_logger(spdlog::stderr_color_mt("fovea"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
@@ -54,9 +56,12 @@ int main(int argc, char** argv) {
   fovea::api::add_versions(app);
   fovea::api::add_rollback(app);
   fovea::api::add_evaluate(app);
+  fovea::api::add_rank(app);
   fovea::api::add_serve(app);
+  fovea::api::add_backup(app);
   fovea::api::add_ask(app);
   fovea::api::add_bench(app);
+  fovea::api::add_experiment(app);
 
   try {
     app.parse(argc, argv);  // runs the subcommand's callback

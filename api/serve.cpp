@@ -4,24 +4,27 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/signal_set.hpp>
-#include <chrono>
 #include <csignal>
-#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "api/address.h"
+#include "api/check_config.h"
 #include "api/commands.h"
 #include "api/config.h"
-#include "api/device_flag.h"
+#include "api/declarations.h"
+#include "api/experiments_reload.h"
 #include "api/handler.h"
 #include "api/http_server.h"
+#include "api/log.h"
+#include "api/logged_service.h"
 #include "api/measured_service.h"
+#include "api/serve_settings.h"
 #include "api/server.h"
+#include "api/supervision.h"
+#include "api/tls.h"
 #include "engine/engine.h"
 #include "engine/pipeline.h"
 
@@ -32,68 +35,98 @@ constexpr std::size_t kThreadsOfGpu = 64;
 
 struct Flags {
   std::filesystem::path data;
-  std::string thrift = "127.0.0.1:7070";
-  std::string http;  // empty: no HTTP port
   std::filesystem::path config;
-  std::size_t threads = 0;
-  bool insecure = false;
-  std::int64_t deadline_ms = 0;
-  std::int64_t wait_ms = 100;
-  engine::EngineOptions engine{.device = engine::DeviceChoice::kAuto};
+  SettingTexts settings;
+  bool check_config = false;
 };
 
 int wait_for_signal(boost::asio::io_context& io, boost::asio::signal_set& signals) {
   int received = 0;
-  signals.async_wait([&](const boost::system::error_code&, int number) { received = number; });
+  signals.async_wait([&](const boost::system::error_code&, int number) {
+    received = number;
+    io.stop();
+  });
   io.run();
   return received;
 }
 
-void serve(const Flags& flags) {
-  const HostPort address = parse_host_port(flags.thrift);
-  std::optional<HostPort> http_address;
-  if (!flags.http.empty()) http_address = parse_host_port(flags.http);
-  if (!std::filesystem::is_directory(flags.data)) {
-    throw std::runtime_error(fmt::format(
-        "there is no data directory {}; create it with: fovea import --data {} --items FILE "
-        "--events FILE",
-        flags.data.string(), flags.data.string()));
+engine::EngineOptions engine_options(const ServeConfiguration& configuration) {
+  const ServeSettings& settings = configuration.resolved.settings;
+  engine::EngineOptions options;
+  options.device = settings.device == "cpu"   ? engine::DeviceChoice::kCpu
+                   : settings.device == "gpu" ? engine::DeviceChoice::kGpu
+                                              : engine::DeviceChoice::kAuto;
+  options.gpu = settings.gpu;
+  options.db.memory_bytes = settings.store_memory_mib << 20;
+  options.not_seen = configuration.file.not_seen;
+  return options;
+}
+
+/// For the Thrift port; the other one has the same but its address.
+ServerOptions server_options(const ServeConfiguration& configuration, engine::Engine& engine) {
+  ServerOptions options = configuration.resolved.settings.server;
+  options.host = configuration.thrift.host;
+  options.port = configuration.thrift.port;
+  options.tls = configuration.tls;
+  options.tokens = configuration.tokens;
+  options.log_requests = parse_log_requests(configuration.resolved.settings.log_requests);
+  // Whoever waits for a GPU needs no core, and only those who wait at once are ranked together.
+  if (options.threads == 0 && engine.snapshot().gpu != nullptr) options.threads = kThreadsOfGpu;
+  if (options.tokens && (!options.tls || !options.tls->demands_certificates())) {
+    spdlog::info(
+        "Thrift clients may not change the store: with --token-file they need a certificate, and "
+        "--tls-client-ca says whose");
   }
+  return options;
+}
+
+void serve(const Flags& flags) {
+  ServeConfiguration configuration =
+      read_serve_configuration(flags.data, flags.config, flags.settings);
+  if (flags.check_config) return check_config(std::move(configuration), flags.data);
+  configuration.require();
+  const ServeSettings& settings = configuration.resolved.settings;
+  const BackgroundLog background_log(parse_log_format(settings.log_format));
   // Before anything starts: a signal that comes early ends the program as gently as a late one.
   boost::asio::io_context io{1};
   boost::asio::signal_set signals(io, SIGINT, SIGTERM);
 
-  Config config;
-  if (!flags.config.empty()) config = read_config(flags.config);
-  engine::EngineOptions engine_options = flags.engine;
-  engine_options.not_seen = config.not_seen;
-  const auto engine = engine::Engine::open(flags.data, engine_options);
-  declare_actions(*engine, config);
-  ServerOptions options;
-  options.host = address.host;
-  options.port = address.port;
-  options.threads = flags.threads;
-  // Whoever waits for a GPU needs no core, and only those who wait at once are ranked together.
-  if (options.threads == 0 && engine->snapshot().gpu != nullptr) options.threads = kThreadsOfGpu;
-  options.insecure = flags.insecure;
-  options.deadline_default = std::chrono::milliseconds{flags.deadline_ms};
-  options.wait_max = std::chrono::milliseconds{flags.wait_ms};
+  const auto engine = engine::Engine::open(flags.data, engine_options(configuration));
+  declare_actions(*engine, configuration.file);
+  engine->set_experiments(configuration.file.experiments);
+  keep_declarations(engine->db(), configuration.file.experiments);
+  std::optional<ExperimentsReload> reload;
+  if (!flags.config.empty()) {
+    reload.emplace(*engine, flags.config, configuration.file, [&flags](const Config& config) {
+      return resolve_settings(flags.settings, flags.config, config.server).complaints;
+    });
+  }
+  ServerOptions options = server_options(configuration, *engine);
   Handler handler(*engine, options.deadline_default);
-  MeasuredService service(handler);
+  MeasuredService measured(handler);
+  LoggedService logged(measured, options.log_requests);
+  FoveaIf& service =
+      options.log_requests.any() ? static_cast<FoveaIf&>(logged) : static_cast<FoveaIf&>(measured);
   Server server(service, options);
   std::optional<HttpServer> http;
-  if (http_address) {
+  if (configuration.http) {
     const auto metrics = [&] {
       const std::vector<PortFigures> ports = {
           {"thrift", server.connections(), server.requests(), server.refused()},
           {"http", http->connections(), http->requests(), http->refused()},
       };
-      return service.metrics_text(ports);
+      return measured.metrics_text(ports);
     };
-    options.host = http_address->host;
-    options.port = http_address->port;
+    options.host = configuration.http->host;
+    options.port = configuration.http->port;
     http.emplace(service, metrics, options);
   }
+  std::vector<Supervision::Probe> probes = {
+      [&](std::function<void()> answered) { server.probe(std::move(answered)); }};
+  if (http) {
+    probes.emplace_back([&](std::function<void()> answered) { http->probe(std::move(answered)); });
+  }
+  Supervision supervision(io, std::move(probes), [&] { return engine->status().model_version; });
   server.start();
   if (http) http->start();
 
@@ -107,10 +140,12 @@ void serve(const Flags& flags) {
   spdlog::info("fovea {} on {}, {}", status.version, status.device, status.faiss);
   spdlog::info("serving Thrift on {}", server.address());
   if (http) spdlog::info("serving HTTP on {}", http->address());
+  supervision.ready();
 
   const int received = wait_for_signal(io, signals);
   spdlog::info("{}: answering what is in flight, then ending",
                received == SIGINT ? "SIGINT" : "SIGTERM");
+  supervision.stopping();
   if (http) http->drain();
   server.stop();
   if (http) http->stop();
@@ -120,42 +155,25 @@ void serve(const Flags& flags) {
 
 void add_serve(CLI::App& app) {
   const auto flags = std::make_shared<Flags>();
-  CLI::App* command = app.add_subcommand("serve", "Serve a data directory over Thrift");
+  CLI::App* command =
+      app.add_subcommand("serve", "Serve a data directory over Thrift, and over HTTP");
   command->add_option("--data", flags->data, "Data directory, as `fovea import` made it")
       ->required();
   command
-      ->add_option("--config", flags->config, "TOML: actions, their weights, what counts as seen")
+      ->add_option("--config", flags->config,
+                   "TOML: [server] with the settings below; actions, their weights, what "
+                   "counts as seen; [[experiment]]s and [holdout], which are read again when the "
+                   "file changes")
       ->type_name("FILE");
-  command
-      ->add_option(
-          "--thrift", flags->thrift,
-          "HOST:PORT to listen on, binary or compact protocol, framed or not; port 0: any free one")
-      ->capture_default_str();
-  command
-      ->add_option(
-          "--http", flags->http,
-          "HOST:PORT for JSON over HTTP, health and metrics; port 0: any free one; absent: "
-          "no such port")
-      ->type_name("HOST:PORT");
-  command
-      ->add_option("--threads", flags->threads,
-                   "Answer so many requests at once; 0: one a core, or 64 with a GPU")
-      ->capture_default_str();
-  command
-      ->add_option("--deadline-ms", flags->deadline_ms,
-                   "Deadline of a request that names none; 0: none")
-      ->check(CLI::Range(0, 60'000))
-      ->capture_default_str();
-  command
-      ->add_option("--wait-max-ms", flags->wait_ms,
-                   "Refuse a request that would wait longer for its turn; 0: let 512 wait")
-      ->check(CLI::Range(0, 60'000))
-      ->capture_default_str();
-  add_device(*command, flags->engine.device, "What ranks");
-  add_gpu_memory(*command, flags->engine.gpu);
-  command->add_flag("--insecure", flags->insecure,
-                    "Let other machines connect, without encryption");
-  command->footer("Example: fovea serve --data shop --thrift 127.0.0.1:7070");
+  command->add_flag("--check-config", flags->check_config,
+                    "Serve nothing: print the settings in effect as TOML, with where each came "
+                    "from; fail with all that is wrong");
+  add_setting_flags(*command, flags->settings);
+  command->footer(
+      "Each setting has a key in [server] of --config and a variable in the environment:\n"
+      "--wait-max-ms is wait_max_ms and FOVEA_SERVER_WAIT_MAX_MS. A flag goes before the\n"
+      "environment, that before the file.\n"
+      "Example: fovea serve --data shop --thrift 127.0.0.1:7070");
   command->callback([flags] { serve(*flags); });
 }
 

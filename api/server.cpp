@@ -48,8 +48,8 @@ struct Session {
   Session(Connection& of, std::size_t frame_bytes_max)
       : connection(of),
         reader(frame_bytes_max),
-        room(of.socket.get_executor()),
-        answered(of.socket.get_executor()) {}
+        room(of.stream.get_executor()),
+        answered(of.stream.get_executor()) {}
 
   bool wants_more(const ServerOptions& options) const {
     return answers.size() < options.pipelined_max && unsent_bytes < options.unsent_bytes_max;
@@ -86,7 +86,7 @@ struct Server::State {
   asio::awaitable<void> write_answers(Session& session);
   asio::awaitable<bool> write(Session& session, const std::string& payload, bool framed);
   void answer(const SessionPtr& session, const Frame& frame);
-  Reply answer_now(WireProtocol protocol, const std::string& payload);
+  Reply answer_now(WireProtocol protocol, const std::string& payload, bool may_change);
 
   const std::unique_ptr<FoveaIf> own_handler;
   FoveaIf& service;
@@ -115,6 +115,9 @@ std::string Server::address() const { return state_->connections.address(); }
 std::size_t Server::connections() const { return state_->connections.open(); }
 std::size_t Server::requests() const { return state_->connections.requests(); }
 std::uint64_t Server::refused() const { return state_->connections.refused(); }
+void Server::probe(std::function<void()> answered) {
+  state_->connections.probe(std::move(answered));
+}
 
 asio::awaitable<void> Server::State::converse(Connection& connection) {
   using namespace asio::experimental::awaitable_operators;
@@ -162,8 +165,7 @@ asio::awaitable<void> Server::State::read_requests(SessionPtr session) {
 
 /// False: the connection has ended, or should.
 asio::awaitable<bool> Server::State::read_more(Session& session, std::size_t missing_bytes) {
-  boost::system::error_code ignored;
-  if (connections.draining() && session.connection.socket.available(ignored) == 0) co_return false;
+  if (connections.draining() && !session.connection.stream.readable()) co_return false;
   session.idle = session.buffer.data().empty();
   if (session.idle) {
     // Who waits for an answer is not idle; the last one starts the time.
@@ -174,7 +176,7 @@ asio::awaitable<bool> Server::State::read_more(Session& session, std::size_t mis
     session.connection.wait_at_most(options.read_timeout);
   }
   const auto room = session.buffer.room(missing_bytes);
-  auto [error, bytes] = co_await session.connection.socket.async_read_some(
+  auto [error, bytes] = co_await session.connection.stream.async_read_some(
       asio::buffer(room.data(), room.size()), kAsTuple);
   session.idle = false;
   if (error) {
@@ -205,16 +207,15 @@ asio::awaitable<void> Server::State::write_answers(Session& session) {
     }
     session.answers.pop_front();
     session.unsent_bytes -= reply.payload.size();
-    boost::system::error_code ignored;
     if (!writable) {
       session.gone = true;
-      session.connection.socket.close(ignored);  // ends the reading
+      session.connection.stream.close();  // ends the reading
     } else if (reply.close) {
       writable = false;
-      session.connection.socket.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
       session.lingering = true;
       session.gone = true;  // what was asked after it cannot be trusted either
       session.connection.wait_at_most(kLingerTimeout);
+      co_await session.connection.stream.end_writing();
     } else if (session.idle && session.answers.empty()) {
       session.connection.wait_at_most(options.idle_timeout);
     }
@@ -228,7 +229,7 @@ asio::awaitable<bool> Server::State::write(Session& session, const std::string& 
   const auto header = frame_header(payload.size());
   const std::array<asio::const_buffer, 2> buffers = {
       asio::buffer(header, framed ? header.size() : 0), asio::buffer(payload)};
-  auto [error, bytes] = co_await asio::async_write(session.connection.socket, buffers, kAsTuple);
+  auto [error, bytes] = co_await asio::async_write(session.connection.stream, buffers, kAsTuple);
   session.connection.written();
   co_return !error;
 }
@@ -236,23 +237,29 @@ asio::awaitable<bool> Server::State::write(Session& session, const std::string& 
 void Server::State::answer(const SessionPtr& session, const Frame& frame) {
   Answer& place =
       session->answers.emplace_back(frame.framed);  // stays where it is until it is written
+  if (answered_from_memory(frame)) {  // also when every worker is busy, when it is wanted most
+    session->finish(place, dispatch(service, frame, {.reply_bytes_max = options.reply_bytes_max}));
+    return;
+  }
   if (const auto overloaded = connections.overload()) {
     session->finish(place, refuse(*overloaded, frame));
     return;
   }
   std::string payload(reinterpret_cast<const char*>(frame.payload.data()), frame.payload.size());
+  const bool may_change = options.tokens == nullptr || session->connection.stream.peer_is_known();
   connections.begin<Reply>(
       [session] { return !session->gone; },
-      [this, protocol = frame.protocol, payload = std::move(payload)] {
-        return answer_now(protocol, payload);
+      [this, protocol = frame.protocol, payload = std::move(payload), may_change] {
+        return answer_now(protocol, payload, may_change);
       },
       [session, &place](Reply reply) { session->finish(place, std::move(reply)); });
 }
 
-Reply Server::State::answer_now(WireProtocol protocol, const std::string& payload) {
+Reply Server::State::answer_now(WireProtocol protocol, const std::string& payload,
+                                bool may_change) {
   try {
     return dispatch(service, Frame{protocol, bytes_of(payload)},
-                    {.reply_bytes_max = options.reply_bytes_max});
+                    {.reply_bytes_max = options.reply_bytes_max, .may_change = may_change});
   } catch (const std::bad_alloc&) {
     Reply reply;
     reply.close = true;

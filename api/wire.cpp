@@ -1,4 +1,4 @@
-// Field by field. A field that is new in the contract is carried here, or refused here.
+// Field by field. A field that is new in the contract is carried here.
 #include "api/wire.h"
 
 #include <fmt/format.h>
@@ -11,15 +11,6 @@ namespace {
 
 constexpr std::size_t kTraceparentBytesMax = 512;
 constexpr std::int32_t kDeadlineMsMax = 60'000;
-
-engine::InvalidRequest not_yet(std::string_view field) {
-  return {std::string(field), fmt::format("{} is not supported yet; leave it out", field)};
-}
-
-/// Fields of the contract that later versions honour. To ignore them would answer another question.
-void refuse_what_is_not_honoured(const RankRequest& request) {
-  if (request.__isset.variants && !request.variants.empty()) throw not_yet("variants");
-}
 
 void check_deadline(std::int32_t deadline_ms) {
   if (deadline_ms >= 1 && deadline_ms <= kDeadlineMsMax) return;
@@ -133,7 +124,6 @@ engine::Event from_wire(const Event& event) {
 }
 
 engine::RankRequest from_wire(const RankRequest& request) {
-  refuse_what_is_not_honoured(request);
   if (request.__isset.deadline_ms) check_deadline(request.deadline_ms);
   if (request.__isset.traceparent) check_traceparent(request.traceparent);
   engine::RankRequest result;
@@ -157,6 +147,7 @@ engine::RankRequest from_wire(const RankRequest& request) {
   if (request.__isset.page_token && !request.page_token.empty()) {
     result.page_token = request.page_token;
   }
+  result.variants = request.variants;
   return result;
 }
 

@@ -1,5 +1,5 @@
-// Wire structs to engine structs and back, and the fields that are not honoured yet. Pure
-// functions; what a value may be is engine::validate's.
+// Wire structs to engine structs and back. Pure functions; what a value may be is
+// engine::validate's.
 #pragma once
 
 #include <fovea_wire/fovea_types.h>
@@ -14,7 +14,7 @@ namespace fovea::api {
 /// name, such as "items[3].".
 engine::Item from_wire(const Item& item, std::string_view prefix);
 engine::Event from_wire(const Event& event);
-/// Also throws for a field that would change the answer and is not honoured yet.
+/// Also throws for a deadline or a traceparent, which no engine struct has, that cannot be.
 engine::RankRequest from_wire(const RankRequest& request);
 
 Item to_wire(engine::Item&& item);

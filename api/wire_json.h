@@ -1,5 +1,5 @@
-// JSON to the wire's structs and back, for what speaks JSON about the contract: the HTTP port and
-// `ask --json`. Field names as in fovea.thrift; items and events are read by json.
+// JSON to the wire's structs and back, for what speaks JSON about the contract: the HTTP port,
+// `rank` and `ask --json`. Field names as in fovea.thrift; items and events are read by json.
 #pragma once
 
 #include <fovea_wire/fovea_types.h>
@@ -7,6 +7,10 @@
 #include <boost/json.hpp>
 
 namespace fovea::api {
+
+/// The deepest body is an object with items with attributes with a list, or with requests with a
+/// session of events.
+inline constexpr std::size_t kBodyDepthMax = 6;
 
 /// Throw engine::InvalidRequest naming the field: unknown, of another type, a required one missing.
 /// A field that is null counts as absent. What a value may be is the service's to say.

@@ -43,6 +43,8 @@ else()
   fovea_find_library(fovea::dnnl dnnl oneapi/dnnl/dnnl.h)
 endif()
 fovea_find_library(fovea::utf8proc utf8proc utf8proc.h)
+fovea_find_library(fovea::zlib z zlib.h)
+fovea_find_library(fovea::zstd zstd zstd.h)
 # Not by its CMake file, which asks for what its own HTTP server and client need.
 fovea_find_library(fovea::prometheus prometheus-cpp-core prometheus/registry.h)
 find_program(THRIFT_COMPILER thrift REQUIRED)

@@ -6,16 +6,19 @@ set -eu
 # The program, and the small test libraries that are configured with it.
 build="g++ cmake ninja-build pkg-config
   librocksdb-dev libfaiss-dev libdnnl-dev libopenblas-dev libeigen3-dev libboost1.81-dev libboost-json1.81-dev
-  libthrift-dev thrift-compiler libssl-dev libutf8proc-dev libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
+  libthrift-dev thrift-compiler libssl-dev libutf8proc-dev zlib1g-dev libzstd-dev
+  libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
   prometheus-cpp-dev
   libgtest-dev libgmock-dev librapidcheck-dev"
-# The foreign client that the server is tested with. python3-thrift needs six and its package does not say so.
-test="python3 python3-thrift python3-six"
+# The foreign client that the server is tested with, and what makes certificates for it. python3-thrift needs six and its
+# package does not say so. parallel and zstd: shards and files as users of `fovea rank` have them.
+test="python3 python3-thrift python3-six openssl parallel zstd"
 # Formatting.
 format="clang-format-19"
 # Sanitizers, fuzzers and lint.
 check="clang-19 libclang-rt-19-dev llvm-19 clang-tidy-19 clang-format-19"
-bench="libbenchmark-dev"
+# libevent-dev: Thrift's non-blocking server, which ours is compared with, is linked with it.
+bench="libbenchmark-dev libevent-dev"
 
 wanted=
 for purpose in "$@"; do

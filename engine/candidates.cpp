@@ -7,7 +7,7 @@
 #include "engine/behaviours.h"
 #include "engine/gpu.h"
 #include "engine/pipeline.h"
-#include "engine/policy.h"
+#include "engine/places.h"
 
 namespace fovea::engine {
 namespace {
@@ -23,6 +23,14 @@ std::vector<std::uint32_t> rows_of(const List& list) {
   rows.reserve(list.size());
   for (const auto& one : list) rows.push_back(one.row);
   return rows;
+}
+
+std::vector<index::Neighbour> nearest_to(const Snapshot& snapshot,
+                                         const index::GenerationalIndex& index,
+                                         std::span<const float> query, std::size_t k,
+                                         const index::RowSet* allow = nullptr) {
+  return snapshot.exact_search ? index.search_exact(query, k, allow)
+                               : index.search(query, k, allow);
 }
 
 /// Without a learned model: the direction of the texts of what the user liked. Empty where there is
@@ -76,17 +84,34 @@ class Collector {
     items_.push_back({row, source, score});
     return true;
   }
-  /// At most `n` of `rows`, which are best first; `scores` is empty or has one for each.
-  void add(std::span<const std::uint32_t> rows, std::span<const float> scores, std::size_t n,
-           std::string_view source) {
-    for (std::size_t i = 0; i < rows.size() && n > 0; ++i) {
-      if (add(rows[i], source, scores.empty() ? std::nullopt : std::optional(scores[i]))) --n;
+  /// Best first.
+  struct Ranked {
+    std::span<const std::uint32_t> rows;
+    std::span<const float> scores = {};  ///< Empty, or one for each.
+  };
+  void add(const Ranked& list, std::string_view source) {
+    for (std::size_t i = 0; i < list.rows.size(); ++i) add(list, i, source);
+  }
+  /// Of two lists in turn, until n were added or both have ended.
+  void add_in_turn(const Ranked& first, const Ranked& second, std::size_t n,
+                   std::string_view source) {
+    const std::size_t longest = std::max(first.rows.size(), second.rows.size());
+    for (std::size_t i = 0; i < longest; ++i) {
+      for (const Ranked* list : {&first, &second}) {
+        if (n == 0) return;
+        if (i < list->rows.size() && add(*list, i, source)) --n;
+      }
     }
   }
   std::span<const Candidate> items() const { return items_; }
   std::vector<Candidate> take() { return std::move(items_); }
 
  private:
+  bool add(const Ranked& list, std::size_t i, std::string_view source) {
+    return add(list.rows[i], source,
+               list.scores.empty() ? std::nullopt : std::optional(list.scores[i]));
+  }
+
   const storage::Catalog& catalog_;
   const index::RowSet* allowed_;
   std::vector<bool> taken_;  // by row: left out or already a candidate
@@ -106,52 +131,11 @@ std::vector<std::uint32_t> following(const Snapshot& snapshot, const Question& q
                                                              snapshot.fresh_transitions.get()));
 }
 
-/// How many items of a page could stand on it under the request's caps, taken one after the other.
-class Places {
- public:
-  Places(const Snapshot& snapshot, std::span<const Cap> caps)
-      : attributes_(*snapshot.attributes), caps_(caps), counts_(at_most(caps)) {}
-
-  std::size_t taken() const { return taken_; }
-  /// False, and nothing changes, where a cap is full.
-  bool take(std::uint32_t row) {
-    const auto keys = keys_of(row);
-    const auto of_cap = [&](std::size_t c) { return std::span(keys[c]); };
-    if (counts_.full(of_cap)) return false;
-    counts_.add(of_cap);
-    ++taken_;
-    return true;
-  }
-  /// Counts in the caps and takes no place: on which page a pin stands is not known here.
-  void pin(std::uint32_t row) {
-    const auto keys = keys_of(row);
-    counts_.add([&](std::size_t c) { return std::span(keys[c]); });
-  }
-
- private:
-  static std::vector<std::size_t> at_most(std::span<const Cap> caps) {
-    std::vector<std::size_t> result;
-    for (const Cap& cap : caps) result.push_back(static_cast<std::size_t>(cap.at_most));
-    return result;
-  }
-  /// By cap.
-  std::vector<std::vector<AttributeKey>> keys_of(std::uint32_t row) const {
-    std::vector<std::vector<AttributeKey>> keys;
-    for (const Cap& cap : caps_) keys.push_back(attributes_.values(row, cap.attribute));
-    return keys;
-  }
-
-  const Attributes& attributes_;
-  std::span<const Cap> caps_;
-  CapCounts counts_;
-  std::size_t taken_ = 0;
-};
-
 /// Fills up with the most popular: to `wanted` candidates, and until a whole page can stand under
 /// the caps.
 void add_popular(const Snapshot& snapshot, const Question& question, std::size_t wanted,
                  Collector& collector) {
-  Places places(snapshot, question.caps);
+  Places places(*snapshot.attributes, question.caps);
   for (const Candidate& item : collector.items()) {
     if (item.source == kPin) {
       places.pin(item.row);
@@ -185,17 +169,18 @@ void add_boosted(const Snapshot& snapshot, const Question& question, const Candi
     const index::RowSet matching = snapshot.attributes->matching(boost.filter);
     std::vector<std::uint32_t> rows;
     if (!found.query.empty()) {
-      rows = rows_of(snapshot.model->text_index().search(found.query, question.limit, &matching));
+      rows = rows_of(nearest_to(snapshot, snapshot.model->text_index(), found.query, question.limit,
+                                &matching));
     } else if (!found.user.hidden.empty()) {
-      rows = rows_of(
-          snapshot.model->item_index()->search(found.user.hidden, question.limit, &matching));
+      rows = rows_of(nearest_to(snapshot, *snapshot.model->item_index(), found.user.hidden,
+                                question.limit, &matching));
     } else {
       for (const std::uint32_t row : snapshot.fallback->order()) {
         if (rows.size() == question.limit) break;
         if (matching.contains(row)) rows.push_back(row);
       }
     }
-    collector.add(rows, {}, rows.size(), found.user.hidden.empty() ? "popular" : "vectors");
+    collector.add({rows}, found.user.hidden.empty() ? "popular" : "vectors");
   }
 }
 
@@ -238,7 +223,7 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
   if (snapshot.gpu == nullptr || !ask_gpu(snapshot, nearest, others, user)) {
     user.hidden = model->user_state(ranking::Context{},
                                     {user.behaviours, user.vectors.items, user.vectors.texts});
-    user.nearest = snapshot.model->item_index()->search(user.hidden, nearest);
+    user.nearest = nearest_to(snapshot, *snapshot.model->item_index(), user.hidden, nearest);
   }
   const std::size_t reference = std::min(user.nearest.size(), model->centre_k());
   double sum = 0;
@@ -276,7 +261,8 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   if (question.candidates) {
     others = *question.candidates;
   } else if (!result.query.empty()) {
-    others = rows_of(snapshot.model->text_index().search(result.query, search, allowed));
+    others =
+        rows_of(nearest_to(snapshot, snapshot.model->text_index(), result.query, search, allowed));
   } else if (personal && learned) {
     others = following(snapshot, question, search);
     if (allowed != nullptr) {
@@ -289,18 +275,24 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
                            personal && allowed == nullptr ? search : 0, others);
   const UserState& user = result.user;
 
-  if (personal && allowed == nullptr) {
-    collector.add(rows_of(user.nearest), user.nearest_scores, retrieve, "vectors");
-  } else if (personal && !user.hidden.empty()) {
-    collector.add(rows_of(snapshot.model->item_index()->search(user.hidden, search, allowed)), {},
-                  retrieve, "vectors");
-  }
   if (personal && !user.mean_text.empty()) {
-    others = rows_of(snapshot.model->text_index().search(user.mean_text, search, allowed));
+    others = rows_of(
+        nearest_to(snapshot, snapshot.model->text_index(), user.mean_text, search, allowed));
   }
-  collector.add(others, user.other_scores, question.candidates ? others.size() : retrieve,
-                question.candidates ? "candidate" : "vectors");
-  if (!question.candidates) {
+  if (question.candidates) {
+    collector.add({others, user.other_scores}, "candidate");
+  } else {
+    std::vector<std::uint32_t> nearest;
+    std::span<const float> nearest_scores;
+    if (personal && allowed == nullptr) {
+      nearest = rows_of(user.nearest);
+      nearest_scores = user.nearest_scores;
+    } else if (personal && !user.hidden.empty()) {
+      nearest = rows_of(
+          nearest_to(snapshot, *snapshot.model->item_index(), user.hidden, search, allowed));
+    }
+    collector.add_in_turn({nearest, nearest_scores}, {others, user.other_scores}, retrieve,
+                          "vectors");
     add_boosted(snapshot, question, result, collector);
     // Who is known needs a full page; for the others these are all there is to choose from.
     const bool known = !result.query.empty() || !user.hidden.empty() || !user.mean_text.empty();

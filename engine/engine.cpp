@@ -10,17 +10,18 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <stop_token>
 #include <thread>
 #include <utility>
 
 #include "engine/attributes.h"
 #include "engine/behaviours.h"
-#include "engine/fresh_transitions.h"
 #include "engine/gpu.h"
-#include "engine/live_model.h"
-#include "engine/models.h"
+#include "engine/live_versions.h"
 #include "engine/pipeline.h"
+#include "engine/treatment.h"
+#include "engine/trials.h"
 #include "index/vector_index.h"
 
 namespace fovea::engine {
@@ -68,12 +69,11 @@ struct Engine::State {
   State(const std::filesystem::path& directory, EngineOptions given)
       : options(std::move(given)),
         db(storage::Db::open(directory, options.access, options.db)),
-        versions(directory),
-        counted(*db),
-        fresh_transitions(*db) {
+        counted(*db) {
     if (!options.now_ms) options.now_ms = machine_now_ms;
     put_all(db->catalog(), attributes);
     if (options.device != DeviceChoice::kCpu && options.load_model) open_gpu();
+    versions.emplace(*db, directory, gpu.get(), options.rebuild);
   }
 
   void open_gpu() {
@@ -89,25 +89,14 @@ struct Engine::State {
 
   EngineOptions options;
   const std::unique_ptr<storage::Db> db;
-  const Versions versions;
   Attributes attributes;  // of the catalogue, in step with it
   CountedPopularity counted;
-  FreshTransitions fresh_transitions;
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
-
-  /// Orders changes of the catalogue among each other and with a swap of versions, so that the
-  /// model that serves has seen every put that returned. Readers never take it.
-  std::mutex catalogue_changes;
 
   std::unique_ptr<Gpu> gpu;  // null: the CPU ranks
 
-  std::mutex model_mutex;  // guards the pointer only
-  std::shared_ptr<LiveModel> model;
-
-  std::mutex gpu_moves;  // one version at a time
-
-  std::mutex reload_mutex;  // one reload at a time; guards `refused`
-  std::string refused;      // the version, or the complaint about CURRENT, that was logged last
+  std::optional<LiveVersions> versions;  // from the constructor's end on
+  std::mutex recounts;                   // one at a time
 
   std::condition_variable_any background_wake;
   std::mutex background_wait;
@@ -115,14 +104,7 @@ struct Engine::State {
   std::jthread
       rebuilder;  // apart, so that a new version need not wait for a rebuild of the old one
 
-  std::shared_ptr<LiveModel> serving() {
-    const std::lock_guard lock(model_mutex);
-    return model;
-  }
-
-  Snapshot snapshot() { return snapshot(serving()); }
-
-  Snapshot snapshot(const std::shared_ptr<LiveModel>& live) {
+  Snapshot snapshot(const Serving& serving, const std::shared_ptr<LiveModel>& live) {
     Snapshot result;
     result.db = db.get();
     result.attributes = &attributes;
@@ -132,15 +114,26 @@ struct Engine::State {
     result.popularity = live ? live->popularity() : counted.current(options.now_ms());
     const auto recent = live ? counted.last() : result.popularity;
     result.fallback = recent ? recent : result.popularity;
-    result.fresh_transitions = fresh_transitions.of(live.get());
+    if (const LiveVersion* version = serving.find(live.get())) {
+      result.fresh_transitions = version->transitions->of(live.get());
+    }
     result.model = live;
     return result;
+  }
+
+  RankResponse rank(const Serving& serving, const RankRequest& request) {
+    const std::int64_t now_ms = options.now_ms();
+    const auto snapshot_of = [&](const std::optional<std::string>& version) {
+      return snapshot(serving, version ? serving.find(*version)->model : serving.current);
+    };
+    return engine::rank(treatment_of(*serving.experiments, request, now_ms), snapshot_of, request,
+                        now_ms, record_exposures());
   }
 
   /// Behaviours were recorded or deleted.
   void changed() {
     counted.changed();
-    fresh_transitions.changed();
+    versions->changed();
   }
 
   /// What ranks, for people.
@@ -156,92 +149,18 @@ struct Engine::State {
     return options.record_exposures && options.access == storage::Access::kReadWrite;
   }
 
-  /// Where there is a GPU. A version that does not fit beside the one that serves gets that one's
-  /// place.
-  void move_to_gpu(LiveModel& next) {
-    if (!gpu || next.model() == nullptr) return;
-    const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    const std::lock_guard moving(gpu_moves);
-    const auto live = serving();
-    for (const bool alone : {false, true}) {
-      try {
-        const auto loaded = gpu->load(next.gpu_source(), threads);
-        if (!next.move_to_gpu(loaded)) return;  // the rebuilder tries again
-        spdlog::info("version {} is on {}: {} over {} items, {} of {} MiB", next.card().version,
-                     gpu->name(), loaded->kind(), next.item_index()->size(), gpu->bytes() >> 20,
-                     gpu->bytes_max() >> 20);
-        return;
-      } catch (const Unavailable& error) {
-        next.leave_gpu(error.what());
-        if (alone || !live || !live->on_gpu()) break;
-        live->leave_gpu("the next version takes its place on the GPU");
-      }
-    }
-    spdlog::warn("version {} is ranked on the CPU, {} cannot take it: {}", next.card().version,
-                 gpu->name(), next.off_gpu());
-  }
-
-  /// Throws VersionError.
-  void serve(std::string_view version) {
-    auto next = std::make_shared<LiveModel>(versions.load(version), options.rebuild);
-    // The long part runs beside puts; what they bring meanwhile is caught up while they wait.
-    const std::uint64_t revision = db->catalog().revision();
-    next->catch_up(db->catalog(), next->card().catalog_revision);
-    move_to_gpu(*next);
-    const std::lock_guard changes(catalogue_changes);
-    next->catch_up(db->catalog(), revision);
-    const std::lock_guard lock(model_mutex);
-    model.swap(next);
-  }
-
-  bool reload() {
-    const std::lock_guard lock(reload_mutex);
-    std::string current;
-    try {
-      const auto named = versions.current();
-      const auto live = serving();
-      if (!named || *named == refused || (live && live->card().version == *named)) return false;
-      current = *named;
-      serve(current);
-    } catch (const VersionError& error) {
-      // Not tried again, nor logged again, until CURRENT says something else.
-      const std::string complaint = current.empty() ? error.what() : current;
-      if (refused != complaint) {
-        spdlog::error("new version refused, the old one keeps serving: {}", error.what());
-      }
-      refused = complaint;
-      return false;
-    }
-    refused.clear();
-    spdlog::info("serving version {}", current);
-    return true;
-  }
-
-  bool rebuild(const std::stop_token& stop = {}) {
-    const auto live = serving();
-    if (!live) return false;
-    bool changed = false;
-    if (live->rebuild_due()) {
-      const auto begin = std::chrono::steady_clock::now();
-      changed = live->rebuild(1, [&] { return !stop.stop_requested() && serving() == live; });
-      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
-      if (changed) {
-        spdlog::info("version {} has its indexes built anew over {} items, in {:.1f} s",
-                     live->card().version, live->text_index().size(), took.count());
-      }
-    }
-    if (!live->awaits_gpu()) return changed;
-    move_to_gpu(*live);
-    return true;
+  void recount() {
+    const std::lock_guard lock(recounts);
+    versions->update_transitions();
+    if (versions->serving()->current) counted.update();
   }
 
   void watch() {
     reloader = every_interval([this](const std::stop_token&) {
-      reload();
-      fresh_transitions.update(serving());
-      if (serving()) counted.update();
+      versions->reload();
+      recount();
     });
-    rebuilder = every_interval([this](const std::stop_token& stop) { rebuild(stop); });
+    rebuilder = every_interval([this](const std::stop_token& stop) { versions->rebuild(stop); });
   }
 
   std::jthread every_interval(std::function<void(const std::stop_token&)> work) {
@@ -268,7 +187,7 @@ std::unique_ptr<Engine> Engine::open(const std::filesystem::path& data_directory
                                      EngineOptions options) {
   auto state = std::make_unique<State>(data_directory, std::move(options));
   if (state->options.load_model) {
-    if (const auto current = state->versions.current()) state->serve(*current);
+    state->versions->open();
     if (state->options.reload_interval.count() > 0) state->watch();
   }
   return std::unique_ptr<Engine>(new Engine(std::move(state)));
@@ -279,13 +198,14 @@ Engine::~Engine() = default;
 
 RankResponse Engine::rank(const RankRequest& request) {
   validate(request);
-  return engine::rank(state_->snapshot(), request, state_->options.now_ms(),
-                      state_->record_exposures());
+  return state_->rank(*state_->versions->serving(), request);
 }
 
 std::vector<RankResponse> Engine::rank_many(std::span<const RankRequest> requests) {
   check_count(requests, kRequestsPerCallMax, "requests");
   // All are checked before the first is answered: an answer writes an exposure.
+  const auto serving = state_->versions->serving();
+  const std::int64_t now_ms = state_->options.now_ms();
   for (std::size_t i = 0; i < requests.size(); ++i) {
     try {
       validate(requests[i]);
@@ -294,13 +214,14 @@ std::vector<RankResponse> Engine::rank_many(std::span<const RankRequest> request
         declared_action(state_->db->catalog(), session[e].action,
                         fmt::format("session[{}].action", e));
       }
+      treatment_of(*serving->experiments, requests[i], now_ms);
     } catch (const InvalidRequest& invalid) {
       throw InvalidRequest(fmt::format("requests[{}].{}", i, invalid.field), invalid.what());
     }
   }
   std::vector<RankResponse> responses;
   responses.reserve(requests.size());
-  for (const auto& request : requests) responses.push_back(rank(request));
+  for (const auto& request : requests) responses.push_back(state_->rank(*serving, request));
   return responses;
 }
 
@@ -324,7 +245,7 @@ std::int32_t Engine::record(std::span<const Event> events) {
 std::int32_t Engine::put_items(std::span<const Item> items) {
   check_count(items, kItemsPerPutMax, "items");
   for (std::size_t i = 0; i < items.size(); ++i) validate(items[i], fmt::format("items[{}].", i));
-  const std::lock_guard changes(state_->catalogue_changes);
+  const auto changing = state_->versions->changing();
   storage::Catalog& catalog = state_->db->catalog();
   check_embedding_widths(catalog, items);
   const auto put = catalog.put(items);
@@ -332,22 +253,20 @@ std::int32_t Engine::put_items(std::span<const Item> items) {
   pointers.reserve(items.size());
   for (const Item& item : items) pointers.push_back(&item);
   state_->attributes.put(put.rows, pointers);
-  if (const auto live = state_->serving()) {
-    std::vector<FreshItem> fresh;
-    fresh.reserve(items.size());
-    for (std::size_t i = 0; i < items.size(); ++i) fresh.push_back({put.rows[i], &items[i]});
-    live->put(fresh);
-  }
+  std::vector<FreshItem> fresh;
+  fresh.reserve(items.size());
+  for (std::size_t i = 0; i < items.size(); ++i) fresh.push_back({put.rows[i], &items[i]});
+  state_->versions->put(fresh);
   return static_cast<std::int32_t>(items.size());
 }
 
 std::int32_t Engine::remove_items(std::span<const std::string> item_ids) {
   check_ids(item_ids, "item_ids");
   const std::vector<std::string_view> ids(item_ids.begin(), item_ids.end());
-  const std::lock_guard changes(state_->catalogue_changes);
+  const auto changing = state_->versions->changing();
   const auto rows = state_->db->catalog().remove(ids);
   state_->attributes.remove(rows);
-  if (const auto live = state_->serving()) live->remove(rows);
+  state_->versions->remove(rows);
   return static_cast<std::int32_t>(rows.size());
 }
 
@@ -388,7 +307,7 @@ void Engine::delete_user(std::string_view user_id) {
 }
 
 Status Engine::status() {
-  const auto live = state_->serving();
+  const auto live = state_->versions->serving()->current;
   const auto uptime = std::chrono::steady_clock::now() - state_->start;
   Status status;
   status.version = FOVEA_VERSION;
@@ -417,16 +336,24 @@ void Engine::declare_action(std::string_view name, double weight) {
   }
 }
 
-bool Engine::reload() { return state_->reload(); }
-bool Engine::rebuild() { return state_->rebuild(); }
+bool Engine::reload() { return state_->versions->reload(); }
+bool Engine::rebuild() { return state_->versions->rebuild(); }
+void Engine::recount() { state_->recount(); }
 
 storage::Db& Engine::db() { return *state_->db; }
 
-Snapshot Engine::snapshot() { return state_->snapshot(); }
+void Engine::set_experiments(const Experiments& experiments) {
+  state_->versions->set_experiments(experiments);
+}
+
+Snapshot Engine::snapshot() {
+  const auto serving = state_->versions->serving();
+  return state_->snapshot(*serving, serving->current);
+}
 
 Snapshot Engine::snapshot(const std::shared_ptr<LiveModel>& version) {
-  state_->move_to_gpu(*version);
-  return state_->snapshot(version);
+  state_->versions->move_to_gpu(*version, /*to_serve=*/true);
+  return state_->snapshot(*state_->versions->serving(), version);
 }
 
 }  // namespace fovea::engine

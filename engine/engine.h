@@ -22,6 +22,7 @@
 namespace fovea::engine {
 
 class LiveModel;
+struct Experiments;
 struct Snapshot;
 
 struct EngineOptions {
@@ -37,14 +38,15 @@ struct EngineOptions {
   std::function<std::int64_t()> now_ms;
   /// How often the directory is looked at for a newly published version, the store for behaviours
   /// that add to the transitions of the one that serves, and its indexes for what came and went; 0:
-  /// never (call reload() and rebuild()).
+  /// never (call reload(), recount() and rebuild()).
   std::chrono::milliseconds reload_interval{1000};
   /// Where a GPU ranks and fails, the CPU goes on with the reason in every answer.
   DeviceChoice device = DeviceChoice::kCpu;
   GpuOptions gpu;
   // Performance.
   index::RebuildOptions rebuild;
-  std::size_t retrieve = 500;  ///< Candidates taken from each source before reranking.
+  /// Candidates that are reranked, of all sources together, the best of each in turn.
+  std::size_t retrieve = 500;
 };
 
 /// Thread-safe, every method. Throws InvalidRequest for the caller's mistakes, Unavailable and
@@ -74,6 +76,13 @@ class Engine {
   /// Declares an action, or changes its weight. Only declared actions can be recorded.
   void declare_action(std::string_view name, double weight);
 
+  /// What is tried on requests from now on, in place of what was before; a request that runs keeps
+  /// what it began with. Loads the versions that variants name, on the calling thread, and keeps
+  /// them beside the one that serves for as long as an experiment names them: in step with the
+  /// catalogue, and on the disk. Throws InvalidRequest for a declaration that breaks a rule or
+  /// names a version that is missing or damaged; then nothing has changed.
+  void set_experiments(const Experiments& experiments);
+
   /// Takes the version that CURRENT names, if it is another than the one that serves. Returns
   /// whether it changed. A damaged version is refused with a logged reason and the old one keeps
   /// serving.
@@ -83,6 +92,11 @@ class Engine {
   /// on the calling thread and beside every other call, and puts the version on the GPU again where
   /// it has left it for that. Returns whether anything was built or put there.
   bool rebuild();
+
+  /// Counts again what the store has had since the version that serves was trained, popularity and
+  /// transitions, as the interval does beside requests: for who opened with none and wants the
+  /// scores of a server that has been up for a while. A full read of the histories or two.
+  void recount();
 
   storage::Db& db();  ///< For learning, evaluation and batch work on the same store.
   /// What a ranking reads now (engine/pipeline.h): for evaluation, which brings its own histories.

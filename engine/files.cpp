@@ -66,6 +66,18 @@ void replace_synced(const fs::path& path, std::string_view bytes) {
   engine::sync(path.parent_path());
 }
 
+void copy_synced(const fs::path& from, const fs::path& to) {
+  std::ifstream in(from, std::ios::binary);
+  if (!in) fail(from, "cannot be read");
+  File out(to, O_WRONLY | O_CREAT | O_TRUNC);
+  std::vector<char> block(1 << 20);
+  while (in.read(block.data(), static_cast<std::streamsize>(block.size())) || in.gcount() > 0) {
+    out.write({block.data(), static_cast<std::size_t>(in.gcount())});
+  }
+  if (in.bad()) fail(from, "cannot be read to its end");
+  out.sync();
+}
+
 std::string read_small(const fs::path& path, std::uintmax_t bytes_max) {
   std::error_code error;
   const auto size = fs::file_size(path, error);

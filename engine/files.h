@@ -25,6 +25,8 @@ void sync(const std::filesystem::path& path);  ///< A file or a folder.
 void write_synced(const std::filesystem::path& path, std::string_view bytes);
 /// A reader sees the old file or the new one.
 void replace_synced(const std::filesystem::path& path, std::string_view bytes);
+/// The bytes of a file as they are, whatever they are worth.
+void copy_synced(const std::filesystem::path& from, const std::filesystem::path& to);
 /// At most a MiB, as CURRENT and cards are, unless said; a missing file is refused too.
 std::string read_small(const std::filesystem::path& path, std::uintmax_t bytes_max = 1 << 20);
 void check_file(const std::filesystem::path& path, std::uintmax_t bytes, std::string_view sha256);

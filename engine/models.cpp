@@ -157,6 +157,12 @@ std::vector<std::string> names(const fs::path& directory) {
   return result;
 }
 
+[[noreturn]] void fail_unknown(const fs::path& directory, std::string_view version) {
+  const auto there = names(directory);
+  fail(directory, fmt::format("holds no version \"{}\"; it holds {}", version,
+                              there.empty() ? "none" : fmt::format("{}", fmt::join(there, ", "))));
+}
+
 /// Writes the arrays, indexes and log; gives the names of the files.
 std::vector<std::string> write_version(const fs::path& folder, const Version& version) {
   ranking::Weights weights;
@@ -176,7 +182,44 @@ std::vector<std::string> write_version(const fs::path& folder, const Version& ve
   return {kModel, kTextIndex, kItemIndex, kLog, kGoldens};
 }
 
-/// `current` and what it replaced stay, however old.
+/// Whether the files of a version that does not serve are what was published.
+bool is_intact(const fs::path& directory, const std::string& version) {
+  try {
+    const Card card = read_card(directory, read_named(directory / version / kPublished));
+    for (const auto& [name, sum] : card.files) {
+      check_file(directory / version / name, sum.bytes, sum.sha256);
+    }
+    return true;
+  } catch (const VersionError&) {
+    return false;
+  }
+}
+
+/// Copies the files of one version; throws VersionError when they are not what was published.
+void copy_version(const fs::path& directory, const Named& named, const fs::path& target) {
+  const fs::path from = directory / named.version;
+  const fs::path to = target / named.version;
+  const Card card = read_card(directory, named);
+  fs::create_directory(to);
+  for (const auto& [name, sum] : card.files) {
+    if (fs::path(name).filename() != name) fail(from / kCard, "names a file outside of its folder");
+    copy_synced(from / name, to / name);
+    check_file(to / name, sum.bytes, sum.sha256);
+  }
+  for (const char* name : {kCard, kPublished}) copy_synced(from / name, to / name);
+  sync(to);
+}
+
+/// Whether a process keeps this version (Versions::keep()).
+bool is_kept(const fs::path& folder) {
+  const int file = ::open((folder / kPublished).c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  const bool kept = ::flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(file);
+  return kept;
+}
+
+/// `current`, what it replaced and what is kept by a process stay, however old.
 void delete_old(const fs::path& directory, const VersionCard& current, std::size_t kept) {
   for (const auto& entry : fs::directory_iterator(directory)) {  // of a training that died
     if (entry.path().filename().string().starts_with(kUnfinished)) fs::remove_all(entry.path());
@@ -185,7 +228,7 @@ void delete_old(const fs::path& directory, const VersionCard& current, std::size
   std::erase(older, current.version);
   for (std::size_t i = std::max<std::size_t>(kept, 1) - 1; i < older.size(); ++i) {
     const std::string& name = older[older.size() - 1 - i];
-    if (name != current.replaced) fs::remove_all(directory / name);
+    if (name != current.replaced && !is_kept(directory / name)) fs::remove_all(directory / name);
   }
 }
 
@@ -219,12 +262,7 @@ Version Versions::load(std::string_view version) const {
 
 Version Versions::load_older(std::string_view version) const {
   const fs::path folder = directory_ / version;
-  if (!is_version(version) || !fs::is_directory(folder)) {
-    const auto there = names(directory_);
-    fail(directory_,
-         fmt::format("holds no version \"{}\"; it holds {}", version,
-                     there.empty() ? "none" : fmt::format("{}", fmt::join(there, ", "))));
-  }
+  if (!is_version(version) || !fs::is_directory(folder)) fail_unknown(directory_, version);
   const Named published = read_named(folder / kPublished);
   if (published.version != version) {
     fail(folder / kPublished, fmt::format("is that of version {}", published.version));
@@ -318,12 +356,45 @@ std::string Versions::roll_back(std::optional<std::string_view> to) const {
   return version;
 }
 
+std::vector<std::string> Versions::copy_to(const fs::path& data_directory) const {
+  std::vector<std::string> copied;
+  if (!fs::is_directory(directory_)) return copied;  // nothing was ever trained here
+  const Lock publishing = lock("publish.lock", /*wait=*/true);
+  const fs::path target = data_directory / directory_.filename();
+  fs::create_directory(target);
+  const auto current = read_current(directory_);
+  for (const std::string& name : names(directory_)) {
+    const bool serves = current && current->version == name;
+    if (!serves && !is_intact(directory_, name)) continue;
+    copy_version(directory_, serves ? *current : read_named(directory_ / name / kPublished),
+                 target);
+    copied.push_back(name);
+  }
+  if (current) write_synced(target / kCurrent, current->line());
+  sync(target);
+  return copied;
+}
+
 void Versions::make_current(const std::string& line) const {
   replace_synced(directory_ / kCurrent, line);
   sync(directory_.parent_path());
 }
 
 Versions::Lock Versions::lock_training() const { return lock("training.lock", /*wait=*/false); }
+
+Versions::Lock Versions::keep(std::string_view version) const {
+  const fs::path folder = directory_ / version;
+  if (!is_version(version) || !fs::is_directory(folder)) fail_unknown(directory_, version);
+  // A lock of whoever reads: many processes may keep one version, and none is kept by a dead one.
+  const fs::path path = folder / kPublished;
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) fail(path, fmt::format("cannot be opened: {}", std::strerror(errno)));
+  Lock lock(file);
+  while (::flock(file, LOCK_SH) != 0) {
+    if (errno != EINTR) fail(path, fmt::format("cannot be locked: {}", std::strerror(errno)));
+  }
+  return lock;
+}
 
 Versions::Lock Versions::lock(const char* name, bool wait) const {
   fs::create_directories(directory_);

@@ -102,6 +102,13 @@ class Versions {
   /// when it serves already or there is none, VersionError when it is unknown or damaged.
   std::string roll_back(std::optional<std::string_view> to) const;
 
+  /// Copies what was published to another data directory, which has none yet: each version whole
+  /// and checked, and what is current; publishing waits meanwhile. A damaged version that does not
+  /// serve is left out. Durable when it returns. Returns the names, oldest first. Throws
+  /// VersionError when the current version is damaged, std::filesystem::filesystem_error when a
+  /// file cannot be written.
+  std::vector<std::string> copy_to(const std::filesystem::path& data_directory) const;
+
   /// A file that is locked until the object is gone, or its process.
   class Lock {
    public:
@@ -113,6 +120,9 @@ class Versions {
     explicit Lock(int file) : file_(file) {}
     int file_;
   };
+  /// Keeps the folder of a version from being deleted when others are published, by whatever
+  /// process, while the object lives. Throws VersionError where there is no such version.
+  Lock keep(std::string_view version) const;
   /// Held by whoever trains, so that two trainings do not run beside each other. Throws Unavailable
   /// when another process holds it.
   Lock lock_training() const;

@@ -7,12 +7,12 @@
 #include <chrono>
 #include <map>
 #include <numeric>
-#include <random>
 #include <utility>
 
 #include "engine/behaviours.h"
 #include "engine/page_token.h"
 #include "engine/policy.h"
+#include "engine/request_id.h"
 
 namespace fovea::engine {
 namespace {
@@ -36,12 +36,6 @@ class StageClock {
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
   std::map<std::string, std::int64_t> stage_us_;
 };
-
-/// 128 random bits.
-std::string new_request_id() {
-  thread_local std::random_device random;
-  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
-}
 
 /// Rows of the names that are known and whose items are present, in their order; the other names go
 /// to `unknown`, where that is wanted.
@@ -84,13 +78,27 @@ void read_rules(const Snapshot& snapshot, const RankRequest& request, Question& 
   }
 }
 
-void expose(const Snapshot& snapshot, const std::string& user_id, const RankResponse& response,
-            std::int64_t now_ms) {
-  storage::Exposure exposure{response.request_id, now_ms, response.model_version, {}};
-  for (const auto& item : response.items) {
-    if (const auto row = snapshot.db->catalog().row(item.item_id)) exposure.rows.push_back(*row);
+/// What experiments set of where candidates come from.
+Snapshot as_set(Snapshot snapshot, const RankRequest& request, const Overrides& set) {
+  // A GPU gives scores and not what they are made of.
+  if (request.explain) snapshot.gpu = nullptr;
+  if (set.candidates) snapshot.retrieve = static_cast<std::size_t>(*set.candidates);
+  // Where the request names its candidates, nothing is searched for but the centre of the scores.
+  snapshot.exact_search = set.index == IndexKind::kExact && !request.candidates;
+  if (snapshot.exact_search && snapshot.gpu != nullptr && snapshot.model) {
+    const auto on_gpu = snapshot.model->on_gpu();
+    if (!on_gpu || on_gpu->kind() != "gpu-exact") snapshot.gpu = nullptr;
   }
-  snapshot.db->exposures().append(user_id, exposure);
+  return snapshot;
+}
+
+/// What experiments set of how they are ranked.
+void apply(const Overrides& set, Question& question) {
+  for (const Boost& boost : set.boosts) {
+    question.boosts.push_back({Filter::parse(boost.filter, "boosts"), boost.add});
+  }
+  if (question.diversity == 0) question.diversity = set.diversity.value_or(0);
+  question.ranker = set.ranker.value_or(true);
 }
 
 /// Where a shown candidate would stand without one behaviour, over the same candidates. Remembers
@@ -176,28 +184,26 @@ Explanation explanation(const Snapshot& snapshot, const Candidates& candidates,
 
 }  // namespace
 
-RankResponse rank(const Snapshot& given, const RankRequest& request, std::int64_t now_ms,
-                  bool record_exposure) {
-  Snapshot snapshot = given;
-  // A GPU gives scores and not what they are made of.
-  if (request.explain) snapshot.gpu = nullptr;
+Ranking rank(const Snapshot& given, const RankRequest& request, std::int64_t now_ms,
+             const Overrides& set) {
+  const Snapshot snapshot = as_set(given, request, set);
   if (request.deadline.passed()) {
     throw DeadlinePassed(
         fmt::format("the deadline of {} ms passed while the request waited for its turn",
                     request.deadline.within().count()));
   }
   StageClock clock;
-  const Question question = history(snapshot, request, now_ms);
+  Question question = history(snapshot, request, now_ms);
+  apply(set, question);
   clock.stage("history");
   const Candidates found = candidates(snapshot, question);
   clock.stage("candidates");
   const Scored scored = rerank(snapshot, question, found);
   clock.stage("rerank");
   RankResponse response = respond(snapshot, question, found, scored);
-  if (record_exposure && request.user_id) expose(snapshot, *request.user_id, response, now_ms);
   clock.stage("respond");
   response.stage_us = clock.take();
-  return response;
+  return {std::move(question), std::move(response)};
 }
 
 Question history(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms) {
@@ -318,7 +324,7 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
   if (!candidates.user.off_gpu.empty()) {
     degrade(response, "ranked on the CPU: " + candidates.user.off_gpu);
   }
-  if (scored.in_retrieval_order) {
+  if (scored.out_of_time) {
     degrade(response, fmt::format("in the order of retrieval: the deadline of {} ms came near",
                                   question.deadline.within().count()));
   }

@@ -1,8 +1,9 @@
 // The four steps of a ranking: history, candidates, rerank, respond. rank() calls them in this
 // order. Owns what passes between the steps and the first and last of them; candidates.cpp and
 // rerank.cpp hold the others. Everything works on rows of one Snapshot, so that a swap of versions
-// cannot fall into the middle of a request. evaluate builds its own Question, from a history it
-// holds out of, and calls candidates(), rerank() and best().
+// cannot fall into the middle of a request. What experiments set is applied here; who is in which,
+// and what is written down of it, is engine/trials'. evaluate builds its own Question, from a
+// history it holds out of, and calls candidates(), rerank() and best().
 #pragma once
 
 #include <array>
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "engine/attributes.h"
+#include "engine/experiments.h"
 #include "engine/filter.h"
 #include "engine/live_model.h"
 #include "engine/request.h"
@@ -40,7 +42,8 @@ struct Snapshot {
   std::shared_ptr<const Popularity> fallback;    ///< What lists are filled up with. Never null.
   /// What behaviours since the version add to its transitions; null: nothing.
   std::shared_ptr<const ranking::Transitions> fresh_transitions;
-  std::size_t retrieve = 500;  ///< Candidates taken from each source.
+  std::size_t retrieve = 500;  ///< Candidates taken from all sources together.
+  bool exact_search = false;   ///< Every vector is compared, also where an index reads only some.
 };
 
 /// A request after the history step: names have become rows of present items.
@@ -63,6 +66,7 @@ struct Question {
   std::size_t limit = 20;
   bool include_seen = false;
   bool explain = false;
+  bool ranker = true;  ///< False: in the order of retrieval, but for boosts.
   std::int64_t now_ms = 0;
   Deadline deadline;
 
@@ -125,7 +129,7 @@ struct Candidates {
 struct Scored {
   std::vector<double> scores;  ///< [N]
   /// There was no time: the scores only count down, in the order of the candidates.
-  bool in_retrieval_order = false;
+  bool out_of_time = false;
   // Empty unless asked to explain:
   std::vector<std::vector<std::pair<std::string_view, double>>>
       parts;  ///< [N], each adds up to its score
@@ -153,9 +157,14 @@ std::vector<std::size_t> best(const Candidates& candidates, std::span<const doub
 RankResponse respond(const Snapshot& snapshot, const Question& question,
                      const Candidates& candidates, const Scored& scored);
 
-/// All four. The request must be valid. Writes an exposure for a stored user when
-/// `record_exposure`. Throws DeadlinePassed where the answer is due already.
-RankResponse rank(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms,
-                  bool record_exposure);
+struct Ranking {
+  Question question;
+  RankResponse response;
+};
+
+/// All four, as `set` says; its model_version is the snapshot's already. The request must be valid.
+/// Throws DeadlinePassed where the answer is due already.
+Ranking rank(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms,
+             const Overrides& set = {});
 
 }  // namespace fovea::engine

@@ -17,6 +17,8 @@ namespace {
 /// The end of year 9999, UTC: later times are a unit gone wrong, and differences of times must not
 /// overflow.
 constexpr std::int64_t kTimeMsMax = 253'402'300'799'999;
+/// Experiments that one request forces.
+constexpr std::size_t kForcedVariantsMax = 1000;
 
 std::string join(std::string_view prefix, std::string_view field) {
   return fmt::format("{}{}", prefix, field);
@@ -201,6 +203,11 @@ void validate(const RankRequest& request) {
   if (request.candidates) validate_ids(*request.candidates, kCandidatesMax, "candidates");
   validate_ids(request.exclude_items, kExcludeItemsMax, "exclude_items");
   validate_rules(request);
+  validate_count(request.variants.size(), kForcedVariantsMax, "variants");
+  for (const auto& [experiment, variant] : request.variants) {
+    validate_id(experiment, "variants");
+    validate_id(variant, "variants");
+  }
   if (request.page_token) read_page_token(*request.page_token, fingerprint(request));
 }
 

@@ -51,6 +51,7 @@ struct Event {
 struct Boost {
   std::string filter;  ///< engine/filter.h
   double add = 0;
+  bool operator==(const Boost&) const = default;
 };
 
 /// Shows the item at this place, counted from 0 over all pages.
@@ -83,6 +84,8 @@ struct RankRequest {
   double diversity = 0;  ///< 0: by score alone, to 1.
   std::optional<std::string> page_token;
   Deadline deadline;  ///< Where it comes near, the list is in the order of retrieval.
+  /// Experiment to variant: served by it whoever asks, and without a trial being written.
+  std::map<std::string, std::string> variants;
 };
 
 struct Attention {
@@ -112,7 +115,7 @@ struct RankResponse {
   std::string model_version;
   bool degraded = false;
   std::optional<std::string> degraded_reason;
-  std::map<std::string, std::string> variants;
+  std::map<std::string, std::string> variants;  ///< Experiment to the variant that served this.
   std::map<std::string, std::int64_t> stage_us;
   std::optional<std::string> next_page_token;   ///< Absent: there is nothing more to show.
   std::vector<std::string> unknown_candidates;  ///< Of RankRequest::candidates, in their order.

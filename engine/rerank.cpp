@@ -119,12 +119,11 @@ void add_boosts(const Snapshot& snapshot, const Question& question,
   }
 }
 
-/// What there is time for: the candidates as they were found.
+/// The candidates as they were found.
 Scored in_retrieval_order(std::size_t candidates, bool explain) {
   Scored scored;
-  scored.in_retrieval_order = true;
   for (std::size_t i = 0; i < candidates; ++i) {
-    scored.scores.push_back(-static_cast<double>(i));
+    scored.scores.push_back(0.0 - static_cast<double>(i));  // no -0
     if (explain) scored.parts.push_back({{"retrieval", scored.scores.back()}});
   }
   return scored;
@@ -137,6 +136,19 @@ Scored rerank(const Snapshot& snapshot, const Question& question, const Candidat
   Scored scored;
   scored.scores.resize(items.size());
   if (items.empty()) return scored;
+  if (!question.ranker) {
+    scored = in_retrieval_order(items.size(), question.explain);
+    add_boosts(snapshot, question, items, scored);
+    return scored;
+  }
+  const auto out_of_time = [&] {
+    Scored unscored = in_retrieval_order(items.size(), question.explain);
+    unscored.out_of_time = true;
+    return unscored;
+  };
+  const UserState& user = candidates.user;
+  // To gather a long list may take longer than what is left; without a state nothing is slow.
+  if (!user.hidden.empty() && question.deadline.near()) return out_of_time();
   if (question.explain) scored.parts.resize(items.size());
   std::vector<std::uint32_t> rows;  // of those that have no score yet
   std::vector<std::size_t> places;
@@ -150,13 +162,11 @@ Scored rerank(const Snapshot& snapshot, const Question& question, const Candidat
   }
   GatheredVectors vectors;
   if (snapshot.model) vectors = snapshot.model->vectors().gather(rows);
-
-  const UserState& user = candidates.user;
   if (!user.hidden.empty()) {
     try {
       score_learned(snapshot, question, user, rows, places, vectors, scored);
     } catch (const ranking::Stopped&) {
-      return in_retrieval_order(items.size(), question.explain);
+      return out_of_time();
     }
   } else {
     score_popularity(snapshot, rows, !candidates.query.empty() || !user.mean_text.empty(),

@@ -3,19 +3,20 @@
 #include <faiss/IndexFlat.h>
 #include <faiss/IndexIVFPQ.h>
 #include <faiss/IndexScalarQuantizer.h>
-#include <faiss/utils/Heap.h>
 #include <faiss/utils/distances.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <iterator>
+#include <limits>
 #include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
 
 #include "index/faiss_index.h"
+#include "index/sq8_query.h"
 
 namespace fovea::index {
 namespace {
@@ -28,18 +29,44 @@ constexpr int kTrainingPerList = 64;
 // Vectors of a list that a filter looks at together.
 constexpr std::size_t kTogether = 128;
 
-/// The k best scores with their ids, as faiss::InvertedListScanner keeps them: the worst in front.
-struct Best {
-  std::span<float> scores;
-  std::span<FaissId> ids;
+/// The k best scores with their ids. Up to twice as many are kept, unordered: a heap would move
+/// something for each that is better than the least of k.
+class Best {
+ public:
+  explicit Best(std::size_t k) : k_(k) { kept_.reserve(2 * k); }
 
-  void clear() const { faiss::minheap_heapify(ids.size(), scores.data(), ids.data()); }
-  void add(FaissId id, float score) const {
-    if (score > scores[0]) {
-      faiss::minheap_replace_top(ids.size(), scores.data(), ids.data(), score, id);
+  void add(FaissId id, float score) {
+    if (!(score > least_)) return;
+    kept_.push_back({score, id});
+    if (kept_.size() < 2 * k_) return;
+    std::ranges::nth_element(kept_, kept_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), kBetter);
+    kept_.resize(k_);
+    least_ = kept_.back().score;
+  }
+  /// Best first, as Faiss returns them: what was not found has the id -1.
+  void write(std::span<FaissId> ids, std::span<float> scores) {
+    std::ranges::partial_sort(
+        kept_, kept_.begin() + static_cast<std::ptrdiff_t>(std::min(k_, kept_.size())), kBetter);
+    for (std::size_t i = 0; i < k_; ++i) {
+      const Scored found = i < kept_.size() ? kept_[i] : Scored{};
+      ids[i] = found.id;
+      scores[i] = found.score;
     }
   }
-  void sort() const { faiss::minheap_reorder(ids.size(), scores.data(), ids.data()); }
+
+ private:
+  struct Scored {
+    float score = std::numeric_limits<float>::lowest();
+    FaissId id = -1;
+  };
+  // No function, which sorting would call through a pointer.
+  static constexpr auto kBetter = [](const Scored& a, const Scored& b) {
+    return a.score > b.score || (a.score == b.score && a.id < b.id);
+  };
+
+  std::size_t k_;
+  float least_ = std::numeric_limits<float>::lowest();
+  std::vector<Scored> kept_;
 };
 
 /// The lists of an index, those with the nearest centres first. Ordered as they are asked for: a
@@ -76,8 +103,9 @@ class Order {
 
 class Approximate final : public FaissIndex {
  public:
-  Approximate(std::unique_ptr<faiss::IndexIVF> index, std::vector<std::uint32_t> rows,
-              std::size_t probes)
+  /// Of residuals and 8-bit codes.
+  Approximate(std::unique_ptr<faiss::IndexIVFScalarQuantizer> index,
+              std::vector<std::uint32_t> rows, std::size_t probes)
       : FaissIndex(std::move(rows)),
         index_(std::move(index)),
         probes_(std::clamp<std::size_t>(probes, 1, index_->nlist)) {}
@@ -93,37 +121,35 @@ class Approximate final : public FaissIndex {
   void find(std::span<const float> query, const RowSet* allow, std::span<FaissId> ids,
             std::span<float> scores) const override {
     Order order(*index_, query);
-    const std::unique_ptr<faiss::InvertedListScanner> scanner(
-        index_->get_InvertedListScanner(false, nullptr));
-    scanner->set_query(query.data());
-    const Best best{scores, ids};
-    best.clear();
+    const Sq8Query products(query, index_->sq.trained);
+    Best best(ids.size());
     const std::size_t enough = compared();
     std::size_t seen = 0;
     for (std::size_t read = 0; !order.empty() && (read < probes_ || seen < enough); ++read) {
       const Order::List list = order.next();
-      scanner->set_list(list.number, list.centre);
-      seen += allow == nullptr ? scan(*scanner, list.number, best)
-                               : scan(*scanner, list.number, *allow, best);
+      seen += allow == nullptr ? scan(products, list, best) : scan(products, list, *allow, best);
     }
-    best.sort();
+    best.write(ids, scores);
   }
 
-  std::size_t scan(const faiss::InvertedListScanner& scanner, FaissId list,
-                   const Best& best) const {
-    const auto number = static_cast<std::size_t>(list);
+  std::size_t scan(const Sq8Query& products, const Order::List& list, Best& best) const {
+    const auto number = static_cast<std::size_t>(list.number);
     faiss::InvertedLists::ScopedIds ids(index_->invlists, number);
     faiss::InvertedLists::ScopedCodes codes(index_->invlists, number);
     const std::size_t size = index_->invlists->list_size(number);
-    scanner.scan_codes(size, codes.get(), ids.get(), best.scores.data(), best.ids.data(),
-                       best.ids.size());
+    std::array<float, kTogether> scores;
+    for (std::size_t begin = 0; begin < size; begin += kTogether) {
+      const std::size_t count = std::min(size - begin, kTogether);
+      products.products(count, codes.get() + begin * index_->code_size, list.centre, scores.data());
+      for (std::size_t i = 0; i < count; ++i) best.add(ids.get()[begin + i], scores[i]);
+    }
     return size;
   }
 
   // Returns how many were allowed.
-  std::size_t scan(const faiss::InvertedListScanner& scanner, FaissId list, const RowSet& allow,
-                   const Best& best) const {
-    const auto number = static_cast<std::size_t>(list);
+  std::size_t scan(const Sq8Query& products, const Order::List& list, const RowSet& allow,
+                   Best& best) const {
+    const auto number = static_cast<std::size_t>(list.number);
     faiss::InvertedLists::ScopedIds ids(index_->invlists, number);
     faiss::InvertedLists::ScopedCodes codes(index_->invlists, number);
     const std::size_t size = index_->invlists->list_size(number);
@@ -141,14 +167,14 @@ class Approximate final : public FaissIndex {
       }
       for (std::size_t i = 0; i < count; ++i) {
         best.add(ids.get()[allowed[i]],
-                 scanner.distance_to_code(codes.get() + allowed[i] * index_->code_size));
+                 list.centre + products.product(codes.get() + allowed[i] * index_->code_size));
       }
       seen += count;
     }
     return seen;
   }
 
-  std::unique_ptr<faiss::IndexIVF> index_;
+  std::unique_ptr<faiss::IndexIVFScalarQuantizer> index_;
   std::size_t probes_;
 };
 
@@ -233,7 +259,12 @@ std::unique_ptr<faiss::Index> build_lists(Code code, const BuildSource& source,
 std::unique_ptr<VectorIndex> make_approximate(std::unique_ptr<faiss::Index> index,
                                               std::vector<std::uint32_t> rows,
                                               const IndexOptions& options) {
-  std::unique_ptr<faiss::IndexIVF> lists(&dynamic_cast<faiss::IndexIVF&>(*index));
+  auto& coded = dynamic_cast<faiss::IndexIVFScalarQuantizer&>(*index);
+  if (coded.sq.qtype != faiss::ScalarQuantizer::QT_8bit || !coded.by_residual ||
+      coded.sq.trained.size() != 2 * static_cast<std::size_t>(coded.d)) {
+    throw std::invalid_argument("these lists are not of 8-bit codes of residuals");
+  }
+  std::unique_ptr<faiss::IndexIVFScalarQuantizer> lists(&coded);
   static_cast<void>(index.release());
   return std::make_unique<Approximate>(std::move(lists), std::move(rows), options.probes);
 }

@@ -43,6 +43,10 @@ class GenerationalIndex {
                                 const RowSet* allow = nullptr) const {
     return current()->search(query, k, allow);
   }
+  std::vector<Neighbour> search_exact(std::span<const float> query, std::size_t k,
+                                      const RowSet* allow = nullptr) const {
+    return current()->search_exact(query, k, allow);
+  }
   std::size_t size() const { return current()->size(); }
   std::size_t width() const { return current()->width(); }
   std::string kind() const { return current()->kind(); }

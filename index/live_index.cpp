@@ -132,6 +132,15 @@ std::vector<std::vector<Neighbour>> LiveIndex::search_batch(
   return found;
 }
 
+std::vector<Neighbour> LiveIndex::search_exact(std::span<const float> query, std::size_t k,
+                                               const RowSet* allow) const {
+  if (!main_ || !nearest_of_) return search(query, k, allow);
+  const auto now = state();
+  const RowSet& left = *now->left_in_main;
+  auto found = nearest_of_(allow == nullptr ? left : both(left, *allow), query, k);
+  return merged(std::move(found), nearest_fresh(now->fresh, query, k, allow), k);
+}
+
 void LiveIndex::search_main(const State& state, std::span<const float> queries, std::size_t k,
                             const std::function<const RowSet*(std::size_t)>& filter,
                             std::vector<std::vector<Neighbour>>& found) const {

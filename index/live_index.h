@@ -44,6 +44,11 @@ class LiveIndex {
   std::vector<std::vector<Neighbour>> search_batch(std::span<const float> queries, std::size_t k,
                                                    std::span<const RowSet* const> allow = {}) const;
 
+  /// As search(), of all live rows and not only of what main would read: time goes with their
+  /// number. Where nothing else knows main's vectors it is as exact as main.
+  std::vector<Neighbour> search_exact(std::span<const float> query, std::size_t k,
+                                      const RowSet* allow = nullptr) const;
+
   bool contains(std::uint32_t row) const;
   std::size_t size() const;  ///< Live rows.
   std::size_t width() const { return width_; }

@@ -65,7 +65,8 @@ void EncoderBatch::add(std::span<const Behaviour> behaviours, std::span<const st
 }
 
 void encode(const Context& context, const EncoderWeights& weights, const float* item_vectors,
-            const EncoderBatch& batch, float dropout, std::uint64_t seed, EncoderTape& tape) {
+            const EncoderBatch& batch, float dropout, std::uint64_t seed, EncoderTape& tape,
+            std::size_t from) {
   const std::size_t t = batch.tokens();
   const std::size_t d = weights.shape.width;
   tape.dropout = dropout;
@@ -100,22 +101,30 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   }
   Tensor bias;
   Tensor branch(context, {t, d});
+  // What comes after the attention of a block is done for the tokens from r on: n.
+  std::size_t r = 0;
+  std::size_t n = t;
+  const auto rest = [&r](auto& x) { return r == 0 ? x.data() : x.row(r); };  // none may have no row
   // y = x + branch, or x + gate * branch.
   const auto add_branch = [&](const Tensor& x, const Tensor& w, const Tensor& w_bias, Tensor& gate,
                               Tensor& kept, Tensor& y) {
     if (!weights.shape.gates) {
-      ops::add(context, t * d, x.data(), branch.data(), y.data());
+      ops::add(context, n * d, rest(x), rest(branch), rest(y));
       return;
     }
     gate.reshape(context, {t, d});
-    linear(context, t, w, x.data(), gate.data());
-    ops::add_bias(context, t, d, w_bias.data(), gate.data());
-    ops::gated_residual(context, t * d, x.data(), branch.data(), gate.data(), y.data());
+    linear(context, n, w, rest(x), rest(gate));
+    ops::add_bias(context, n, d, w_bias.data(), rest(gate));
+    ops::gated_residual(context, n * d, rest(x), rest(branch), rest(gate), rest(y));
     kept = branch;
   };
   for (std::size_t k = 0; k < EncoderWeights::kBlocks; ++k) {
     const EncoderWeights::Block& w = weights.blocks[k];
     EncoderTape::Block& b = tape.blocks[k];
+    if (k + 1 == EncoderWeights::kBlocks) {
+      r = from;
+      n = t - from;
+    }
     for (Tensor* x : {&b.normal1, &b.attended, &b.middle, &b.normal2}) x->reshape(context, {t, d});
     for (Tensor* x : {&b.mean1, &b.rstd1, &b.mean2, &b.rstd2}) x->reshape(context, {t, 1});
     b.qkv.reshape(context, {t, 3 * d});
@@ -134,20 +143,20 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
     }
     ops::causal_attention(context, sequences, weights.shape.heads, d, b.qkv.data(),
                           weights.shape.relative_bias ? bias.data() : nullptr, b.attended.data(),
-                          b.probabilities.data());
-    linear(context, t, w.out, b.attended.data(), branch.data());
-    ops::add_bias(context, t, d, w.out_bias.data(), branch.data());
-    ops::dropout(context, t * d, dropout, site_seed(tape, k, kAttention), branch.data());
+                          b.probabilities.data(), r);
+    linear(context, n, w.out, rest(b.attended), rest(branch));
+    ops::add_bias(context, n, d, w.out_bias.data(), rest(branch));
+    ops::dropout(context, n * d, dropout, site_seed(tape, k, kAttention), rest(branch));
     add_branch(b.input, w.gate1, w.gate1_bias, b.gate1, b.branch1, b.middle);
 
-    ops::layer_norm(context, t, d, b.middle.data(), w.norm2_gain.data(), w.norm2_bias.data(),
-                    b.normal2.data(), b.mean2.data(), b.rstd2.data());
-    linear(context, t, w.expand, b.normal2.data(), b.expanded.data());
-    ops::bias_relu(context, t, 4 * d, w.expand_bias.data(), b.expanded.data());
-    ops::dropout(context, t * 4 * d, dropout, site_seed(tape, k, kHidden), b.expanded.data());
-    linear(context, t, w.contract, b.expanded.data(), branch.data());
-    ops::add_bias(context, t, d, w.contract_bias.data(), branch.data());
-    ops::dropout(context, t * d, dropout, site_seed(tape, k, kFeedForward), branch.data());
+    ops::layer_norm(context, n, d, rest(b.middle), w.norm2_gain.data(), w.norm2_bias.data(),
+                    rest(b.normal2), rest(b.mean2), rest(b.rstd2));
+    linear(context, n, w.expand, rest(b.normal2), rest(b.expanded));
+    ops::bias_relu(context, n, 4 * d, w.expand_bias.data(), rest(b.expanded));
+    ops::dropout(context, n * 4 * d, dropout, site_seed(tape, k, kHidden), rest(b.expanded));
+    linear(context, n, w.contract, rest(b.expanded), rest(branch));
+    ops::add_bias(context, n, d, w.contract_bias.data(), rest(branch));
+    ops::dropout(context, n * d, dropout, site_seed(tape, k, kFeedForward), rest(branch));
     Tensor& out = k + 1 < EncoderWeights::kBlocks ? tape.blocks[k + 1].input : tape.last;
     out.reshape(context, {t, d});
     add_branch(b.middle, w.gate2, w.gate2_bias, b.gate2, b.branch2, out);
@@ -155,9 +164,9 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   tape.mean_out.reshape(context, {t, 1});
   tape.rstd_out.reshape(context, {t, 1});
   tape.states.reshape(context, {t, d});
-  ops::layer_norm(context, t, d, tape.last.data(), weights.norm_out_gain.data(),
-                  weights.norm_out_bias.data(), tape.states.data(), tape.mean_out.data(),
-                  tape.rstd_out.data());
+  ops::layer_norm(context, n, d, rest(tape.last), weights.norm_out_gain.data(),
+                  weights.norm_out_bias.data(), rest(tape.states), rest(tape.mean_out),
+                  rest(tape.rstd_out));
 }
 
 void encode_backward(const Context& context, const EncoderWeights& weights,

@@ -128,9 +128,12 @@ struct EncoderTape {
   std::uint64_t seed = 0;
 };
 
-/// Fills `tape`; tape.states is the result. `item_vectors` [*, D]. dropout 0 for inference.
+/// Fills `tape`; tape.states is the result. `item_vectors` [*, D]. dropout 0 for inference. States
+/// before token `from` are not asked for, and the last block leaves out what only they need; for
+/// encode_backward, 0.
 void encode(const Context& context, const EncoderWeights& weights, const float* item_vectors,
-            const EncoderBatch& batch, float dropout, std::uint64_t seed, EncoderTape& tape);
+            const EncoderBatch& batch, float dropout, std::uint64_t seed, EncoderTape& tape,
+            std::size_t from = 0);
 
 /// Adds to the gradients of the weights (not of items and text: those follow from `ditem_vectors`
 /// [*, D], which is added to) what `dstates` [T, D] implies.

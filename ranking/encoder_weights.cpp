@@ -151,7 +151,8 @@ EncoderWeights EncoderWeights::load(const Weights& weights) {
   if (weights.shape("encoder.items") != Weights::Shape{shape.items, shape.width} ||
       weights.shape("encoder.text") != Weights::Shape{shape.width, shape.whitened_width} ||
       weights.shape("encoder.positions") != Weights::Shape{shape.behaviours_max, shape.width} ||
-      weights.shape("encoder.actions") != Weights::Shape{shape.actions, shape.width}) {
+      weights.shape("encoder.actions") != Weights::Shape{shape.actions, shape.width} ||
+      weights.shape("encoder.block0.out") != Weights::Shape{shape.width, shape.width}) {
     throw WeightsError("encoder.shape does not agree with the arrays");
   }
   EncoderWeights result(shape);

@@ -12,6 +12,12 @@
 namespace fovea::ranking {
 namespace {
 
+// Candidates are scored so many pairs of candidate and behaviour at a time: whether to stop is
+// asked between steps of a fraction of a millisecond however many candidates there are, and what a
+// thread keeps for the next request stays small. Usual requests are below it.
+constexpr std::size_t kPairsPerPart = std::size_t{1} << 17;
+constexpr std::size_t kCandidatesPerPartMin = 64;
+
 // The newest behaviours that the model reads. An action that was declared after training is none to
 // it.
 struct Newest {
@@ -72,9 +78,9 @@ std::vector<float> Model::user_state(const Context& context,
   std::vector<std::uint32_t> rows(kept);
   std::iota(rows.begin(), rows.end(), 0U);
   batch.add(newest.behaviours, rows);
-  EncoderTape tape;
+  thread_local EncoderTape tape;  // keeps its room
   encode(context, *encoder_, behaviours.vectors.data() + newest.skipped * width(), batch, 0, 0,
-         tape);
+         tape, kept - 1);
   const float* last = tape.states.row(kept - 1);
   return {last, last + width()};
 }
@@ -86,28 +92,43 @@ Scores Model::score(const Context& context, std::span<const float> state,
   const Newest newest(behaviours.behaviours, behaviours_max(), encoder_->shape.actions);
   const std::size_t l = newest.behaviours.size();
   assert(l > 0);
-  std::vector<float> retrieval(n);
-  for (std::size_t c = 0; c < n; ++c) {
-    retrieval[c] =
-        ops::dot(width(), state.data(), candidates.vectors.data() + c * width()) - centre;
-  }
-  thread_local RankerTape tape;  // keeps its room: a request needs a few megabytes
-  rank_candidates(context, *ranker_, {transitions_, ease_, since},
-                  {newest.behaviours, behaviours.vectors.subspan(newest.skipped * width()),
-                   behaviours.texts.subspan(newest.skipped * text_width()), behaviours.earlier},
-                  candidates, retrieval, 0, 0, tape);
-  Scores scores;
-  scores.total.assign(tape.scores.values().begin(), tape.scores.values().end());
-  if (!explain) return scores;
+  const BehaviourInput read{newest.behaviours, behaviours.vectors.subspan(newest.skipped * width()),
+                            behaviours.texts.subspan(newest.skipped * text_width()),
+                            behaviours.earlier};
   const std::size_t heads = ranker_->shape.heads;
-  scores.parts.resize(n);
-  scores.attention.assign(n * behaviours.behaviours.size(), 0);
-  for (std::size_t c = 0; c < n; ++c) {
-    scores.parts[c] = score_parts(*ranker_, tape, c);
-    float* row = scores.attention.data() + c * behaviours.behaviours.size() + newest.skipped;
-    for (std::size_t h = 0; h < heads; ++h) {
-      const float* attention = tape.attention.row(h) + c;
-      for (std::size_t j = 0; j < l; ++j) row[j] += attention[j * n] / static_cast<float>(heads);
+  Scores scores;
+  scores.total.reserve(n);
+  if (explain) {
+    scores.parts.reserve(n);
+    scores.attention.assign(n * behaviours.behaviours.size(), 0);
+  }
+  thread_local RankerTape tape;  // keeps its room: a part needs a few megabytes
+  const std::size_t part_max = std::max(kPairsPerPart / l, kCandidatesPerPartMin);
+  for (std::size_t begin = 0; begin < n; begin += part_max) {
+    const std::size_t part = std::min(part_max, n - begin);
+    const CandidateInput some{candidates.rows.subspan(begin, part),
+                              candidates.vectors.subspan(begin * width(), part * width()),
+                              candidates.texts.subspan(begin * text_width(), part * text_width()),
+                              candidates.log_popularity.subspan(begin, part)};
+    std::vector<float> retrieval(part);
+    for (std::size_t c = 0; c < part; ++c) {
+      retrieval[c] = ops::dot(width(), state.data(), some.vectors.data() + c * width()) - centre;
+    }
+    rank_candidates(context, *ranker_, {transitions_, ease_, since}, read, some, retrieval, 0, 0,
+                    tape);
+    const auto totals = tape.scores.values();
+    scores.total.insert(scores.total.end(), totals.begin(), totals.end());
+    if (!explain) continue;
+    for (std::size_t c = 0; c < part; ++c) {
+      scores.parts.push_back(score_parts(*ranker_, tape, c));
+      float* row =
+          scores.attention.data() + (begin + c) * behaviours.behaviours.size() + newest.skipped;
+      for (std::size_t h = 0; h < heads; ++h) {
+        const float* attention = tape.attention.row(h) + c;
+        for (std::size_t j = 0; j < l; ++j) {
+          row[j] += attention[j * part] / static_cast<float>(heads);
+        }
+      }
     }
   }
   return scores;

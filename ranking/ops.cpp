@@ -35,8 +35,9 @@ void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t
 
 void causal_attention(const Context& context, const Sequences& sequences, std::size_t heads,
                       std::size_t width, const float* qkv, const float* bias, float* out,
-                      float* probabilities) {
-  FOVEA_BODY(causal_attention)(context, sequences, heads, width, qkv, bias, out, probabilities);
+                      float* probabilities, std::size_t from) {
+  FOVEA_BODY(causal_attention)(context, sequences, heads, width, qkv, bias, out, probabilities,
+                               from);
 }
 
 void causal_attention_backward(const Context& context, const Sequences& sequences,

@@ -56,10 +56,11 @@ void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t
 /// Multi-head causal self-attention within each sequence. qkv [T, 3D] (queries, keys, values side
 /// by side), out [T, D]. probabilities: for sequence s of length n and head h an [n, n] block, zero
 /// above the diagonal, blocks in order of s, then h: H * sum n^2 floats. bias, of the same layout,
-/// is added to the logits; null: none.
+/// is added to the logits; null: none. What the rows before `from` come to is not asked for: they
+/// may be left as they are.
 void causal_attention(const Context& context, const Sequences& sequences, std::size_t heads,
                       std::size_t width, const float* qkv, const float* bias, float* out,
-                      float* probabilities);
+                      float* probabilities, std::size_t from);
 /// dbias, of the layout of probabilities, is overwritten up to each block's diagonal; null: not
 /// asked for.
 void causal_attention_backward(const Context& context, const Sequences& sequences,

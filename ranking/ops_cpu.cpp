@@ -61,7 +61,10 @@ inline __attribute__((always_inline)) float exp_one(float x) {
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
   p = p * r * r + r + 1.0F;
-  const auto power = static_cast<std::uint32_t>(static_cast<std::int32_t>(k) + 127) << 23;
+  // max() in this order makes a number of what is none, which an integer could not hold; p stays
+  // none.
+  const auto exponent = static_cast<std::int32_t>(std::max(-127.0F, k));
+  const auto power = static_cast<std::uint32_t>(exponent + 127) << 23;
   return x < -87.0F ? 0.0F : p * std::bit_cast<float>(power);
 }
 
@@ -294,21 +297,22 @@ void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t
 
 void causal_attention(const Context& context, const Sequences& sequences, std::size_t heads,
                       std::size_t width, const float* qkv, const float* bias, float* out,
-                      float* probabilities) {
+                      float* probabilities, std::size_t from) {
   const std::uint32_t* offsets = sequences.offsets;
   const std::size_t head_width = width / heads;
   const float scale = 1 / std::sqrt(static_cast<float>(head_width));
   for_rows(context, sequences.count, 2, [&](std::size_t s) {
     const std::size_t n = offsets[s + 1] - offsets[s];
     if (n == 0) return;  // arrays without a token may be null
+    const std::size_t asked = from > offsets[s] ? std::min(n, from - offsets[s]) : 0;
     const std::size_t block_start = heads * sequences.pair_starts[s];
     const float* first = qkv + static_cast<std::size_t>(offsets[s]) * 3 * width;
     float* result = out + static_cast<std::size_t>(offsets[s]) * width;
-    std::fill(result, result + n * width, 0.0F);
+    std::fill(result + asked * width, result + n * width, 0.0F);
     for (std::size_t h = 0; h < heads; ++h) {
       float* block = probabilities + block_start + h * n * n;
       const float* head = first + h * head_width;
-      for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t i = asked; i < n; ++i) {
         float* row = block + i * n;
         attend_row(i + 1, head_width, scale,
                    {head + i * 3 * width, head + width, head + 2 * width, 3 * width,

@@ -69,7 +69,7 @@ __global__ void attend_backward_columns(Sequences sequences, Shape shape, const 
 
 void causal_attention(const Context& context, const Sequences& sequences, std::size_t heads,
                       std::size_t width, const float* qkv, const float* bias, float* out,
-                      float* probabilities) {
+                      float* probabilities, std::size_t /*from*/) {
   const Shape shape = shape_of(sequences, heads, width);
   launch(context, attend, warp_blocks(shape.work), kBlock, sequences, shape, qkv, bias, out,
          probabilities);

@@ -68,7 +68,7 @@ void layer_norm_backward(const Context&, std::size_t tokens, std::size_t width, 
 
 void causal_attention(const Context&, const Sequences& sequences, std::size_t heads,
                       std::size_t width, const float* qkv, const float* bias, float* out,
-                      float* probabilities) {
+                      float* probabilities, std::size_t /*from*/) {
   const std::uint32_t* offsets = sequences.offsets;
   const std::size_t head_width = width / heads;
   const double scale = 1 / std::sqrt(static_cast<double>(head_width));

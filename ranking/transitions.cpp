@@ -13,9 +13,10 @@ namespace {
 // Behaviours that a transition score looks back on.
 constexpr std::size_t kBehaviours = 20;
 
-bool stronger(const Transitions::Entry& a, const Transitions::Entry& b) {
+// No function, which sorting would call through a pointer.
+constexpr auto kStronger = [](const Transitions::Entry& a, const Transitions::Entry& b) {
   return a.weight != b.weight ? a.weight > b.weight : a.row < b.row;
-}
+};
 
 // Sums by row: a hash table with linear probing, at most half full.
 class Sums {
@@ -146,10 +147,10 @@ std::vector<Transitions::Entry> Transitions::best(
   }
   std::vector<Entry> entries = sums.take();
   if (n < entries.size()) {
-    std::ranges::nth_element(entries, entries.begin() + static_cast<std::ptrdiff_t>(n), stronger);
+    std::ranges::nth_element(entries, entries.begin() + static_cast<std::ptrdiff_t>(n), kStronger);
     entries.resize(n);
   }
-  std::ranges::sort(entries, stronger);
+  std::ranges::sort(entries, kStronger);
   return entries;
 }
 

@@ -25,9 +25,11 @@ Db::State::State(std::unique_ptr<Rocks> store, const DbOptions& options)
       catalog_state(*rocks),
       history_state(*rocks, catalog_state, options.history_events_max),
       exposures_state{*rocks},
+      declarations_state{*rocks},
       catalog(catalog_state),
       history(history_state),
-      exposures(exposures_state) {}
+      exposures(exposures_state),
+      declarations(declarations_state) {}
 
 Db::Db(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Db::~Db() = default;
@@ -46,8 +48,10 @@ void Db::delete_user(std::string_view user_id) {
   const std::string history = history_key(user_id);
   const std::string details = user_prefix(Tag::kDetails, user_id);
   const std::string exposures = user_prefix(Tag::kExposure, user_id);
+  const std::string trials = user_prefix(Tag::kTrial, user_id);
   const std::array ranges{KeyRange{history, history}, KeyRange{details, prefix_end(details)},
-                          KeyRange{exposures, prefix_end(exposures)}};
+                          KeyRange{exposures, prefix_end(exposures)},
+                          KeyRange{trials, prefix_end(trials)}};
   {
     const auto held = state_->users.lock({std::string(user_id)});
     rocksdb::WriteBatch batch;
@@ -59,7 +63,7 @@ void Db::delete_user(std::string_view user_id) {
       append_number(minus_one, std::int64_t{-1});
       batch.Merge(std::string(kUsersKey), minus_one);
     }
-    for (const auto& [begin, end] : {ranges[1], ranges[2]}) {
+    for (const auto& [begin, end] : {ranges[1], ranges[2], ranges[3]}) {
       for (Scan scan(*state_->rocks, begin, end); scan.valid(); scan.next()) {
         batch.Delete(rocksdb::Slice(scan.key().data(), scan.key().size()));
       }
@@ -75,5 +79,6 @@ void Db::delete_user(std::string_view user_id) {
 History& Db::history() { return state_->history; }
 Catalog& Db::catalog() { return state_->catalog; }
 Exposures& Db::exposures() { return state_->exposures; }
+Declarations& Db::declarations() { return state_->declarations; }
 
 }  // namespace fovea::storage

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "storage/catalog.h"
+#include "storage/declarations.h"
 #include "storage/exposures.h"
 #include "storage/history.h"
 
@@ -39,9 +40,12 @@ struct DbOptions {
   // Behaviour.
   std::uint32_t history_events_max = 512;  ///< Newest behaviours kept per user; at least 1.
   std::uint32_t exposure_days_max =
-      30;  ///< Older exposures are dropped at compaction; 0 keeps all.
+      30;                              ///< Older exposures are dropped at compaction; 0 keeps all.
+  std::uint32_t trial_days_max = 180;  ///< The same for those that were part of experiments.
   // Performance.
-  std::size_t block_cache_bytes = std::size_t{256} << 20;
+  /// For blocks that were read and writes that are not in a table yet, together; the latter may
+  /// take a quarter of it, and 8 MiB at least.
+  std::size_t memory_bytes = std::size_t{256} << 20;
   /// The file system, injectable so that tests can fill it, break it or lose what was not synced.
   /// Absent: the machine's own. Not owned.
   rocksdb::Env* env = nullptr;
@@ -86,6 +90,7 @@ class Db {
   History& history();
   Catalog& catalog();
   Exposures& exposures();
+  Declarations& declarations();
 
  private:
   struct State;

@@ -23,16 +23,6 @@ bool of_unfinished_creation(std::string_view name) {
          name.starts_with("OPTIONS-") || name.ends_with(".dbtmp");
 }
 
-/// The new name in `directory` is on the disk when this returns.
-void sync_directory(const fs::path& directory) {
-  const int file = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const int failed = file < 0 || ::fsync(file) != 0 ? errno : 0;
-  if (file >= 0) ::close(file);
-  if (failed == 0) return;
-  throw StoreError(fmt::format("cannot make the directory {} durable: {}", directory.string(),
-                               std::strerror(failed)));
-}
-
 void create(const fs::path& directory) {
   std::error_code error;
   if (fs::is_directory(directory, error)) return;
@@ -64,6 +54,15 @@ void refuse_others(const fs::path& directory, const Ours& ours) {
 }
 
 }  // namespace
+
+void sync_directory(const fs::path& directory) {
+  const int file = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int failed = file < 0 || ::fsync(file) != 0 ? errno : 0;
+  if (file >= 0) ::close(file);
+  if (failed == 0) return;
+  throw StoreError(fmt::format("cannot make the directory {} durable: {}", directory.string(),
+                               std::strerror(failed)));
+}
 
 fs::path store_path(const fs::path& directory) { return directory / "store"; }
 

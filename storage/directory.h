@@ -15,4 +15,7 @@ bool holds_store(const std::filesystem::path& directory);
 /// StoreError when they cannot be made or hold files that are not ours.
 void prepare_directory(const std::filesystem::path& directory);
 
+/// The names in `directory` are on the disk when this returns. Throws StoreError.
+void sync_directory(const std::filesystem::path& directory);
+
 }  // namespace fovea::storage

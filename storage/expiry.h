@@ -11,7 +11,8 @@ namespace fovea::storage {
 class ExposureExpiry : public rocksdb::CompactionFilter {
  public:
   /// 0 keeps all.
-  explicit ExposureExpiry(std::uint32_t exposure_days_max) : days_max_(exposure_days_max) {}
+  ExposureExpiry(std::uint32_t exposure_days_max, std::uint32_t trial_days_max)
+      : exposure_days_max_(exposure_days_max), trial_days_max_(trial_days_max) {}
 
   const char* Name() const override { return "fovea.ExposureExpiry"; }
   Decision FilterV2(int level, const rocksdb::Slice& key, ValueType type,
@@ -19,7 +20,8 @@ class ExposureExpiry : public rocksdb::CompactionFilter {
                     std::string* skip_until) const override;
 
  private:
-  std::uint32_t days_max_;
+  std::uint32_t exposure_days_max_;
+  std::uint32_t trial_days_max_;
 };
 
 }  // namespace fovea::storage

@@ -108,6 +108,7 @@ void History::for_each_user(const std::function<void(std::string_view user_id,
   }
 }
 
+std::size_t History::events_max() const { return state_.events_max; }
 std::int64_t History::users() const { return state_.users; }
 
 }  // namespace fovea::storage

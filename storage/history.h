@@ -44,6 +44,9 @@ class History {
   void for_each_user(const std::function<void(std::string_view user_id,
                                               std::span<const Event> events)>& visit) const;
 
+  /// The most that is kept of a user: a history of so many may have lost older behaviours.
+  std::size_t events_max() const;
+
   /// Users with at least one behaviour. Exact, and kept: nothing is scanned for it.
   std::int64_t users() const;
 

@@ -77,6 +77,10 @@ std::string history_key(std::string_view user_id) {
   return tag_begin(Tag::kHistory).append(user_id);
 }
 
+std::string declaration_key(std::string_view experiment) {
+  return tag_begin(Tag::kDeclaration).append(experiment);
+}
+
 std::string user_prefix(Tag tag, std::string_view user_id) {
   std::string key = tag_begin(tag);
   append_ordered(key, static_cast<std::uint16_t>(user_id.size()));
@@ -89,9 +93,9 @@ std::string details_key(std::string_view user_id, std::uint64_t event_key) {
   return key;
 }
 
-std::string exposure_key(std::string_view user_id, std::int64_t time_ms,
+std::string exposure_key(Tag tag, std::string_view user_id, std::int64_t time_ms,
                          std::string_view request_id) {
-  std::string key = user_prefix(Tag::kExposure, user_id);
+  std::string key = user_prefix(tag, user_id);
   append_ordered(key, ~(static_cast<std::uint64_t>(time_ms) ^ kSignBit));
   return key.append(request_id);
 }
@@ -111,10 +115,10 @@ std::optional<std::uint32_t> numbered_key(std::string_view key) {
 std::optional<ExposureKey> parse_exposure_key(std::string_view key) {
   ByteReader reader(key);
   reader.take(1);
-  reader.take(read_ordered(reader.take(2)));
+  const std::string_view user_id = reader.take(read_ordered(reader.take(2)));
   const std::uint64_t newest_first = read_ordered(reader.take(8));
   if (!reader.ok()) return std::nullopt;
-  return ExposureKey{static_cast<std::int64_t>(~newest_first ^ kSignBit),
+  return ExposureKey{user_id, static_cast<std::int64_t>(~newest_first ^ kSignBit),
                      reader.take(reader.left())};
 }
 

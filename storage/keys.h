@@ -18,6 +18,8 @@
 //   'h' user id                        packed events, newest first; merged (merge.h)
 //   'd' USER event_key u64             details (values.h): the ids of one event of 'h'
 //   'e' USER newest_first u64 request  exposure (values.h); the request id goes to the key's end
+//   't' USER newest_first u64 request  the same response as part of experiments (values.h)
+//   'x' experiment                     its declaration, as text
 //
 // Rows and action indexes are dense: 0 .. n-1. newest_first is the bitwise complement of the time
 // in milliseconds with its sign bit flipped, so that the newest exposure of a user comes first.
@@ -61,6 +63,8 @@ enum class Tag : char {
   kHistory = 'h',
   kItem = 'i',
   kName = 'n',
+  kTrial = 't',
+  kDeclaration = 'x',
 };
 
 static_assert(std::endian::native == std::endian::little, "values are copied as they lie");
@@ -94,10 +98,12 @@ std::string action_key(std::uint16_t action);
 std::string name_key(std::uint32_t row);
 std::string item_key(std::uint32_t row);
 std::string history_key(std::string_view user_id);
+std::string declaration_key(std::string_view experiment);
 std::string details_key(std::string_view user_id, std::uint64_t event_key);
-std::string exposure_key(std::string_view user_id, std::int64_t time_ms,
+/// `tag`: kExposure or kTrial.
+std::string exposure_key(Tag tag, std::string_view user_id, std::int64_t time_ms,
                          std::string_view request_id);
-/// Start of every key of the user under kDetails or kExposure.
+/// Start of every key of the user under kDetails, kExposure or kTrial.
 std::string user_prefix(Tag tag, std::string_view user_id);
 /// The first key after those that start with `prefix`.
 std::string prefix_end(std::string prefix);
@@ -106,8 +112,10 @@ std::string prefix_end(std::string prefix);
 std::optional<std::uint32_t> numbered_key(std::string_view key);
 
 struct ExposureKey {
+  // Views into the key that was parsed.
+  std::string_view user_id;
   std::int64_t time_ms = 0;
-  std::string_view request_id;  ///< Into the key that was parsed.
+  std::string_view request_id;
 };
 /// Absent: not a whole key.
 std::optional<ExposureKey> parse_exposure_key(std::string_view key);

@@ -6,6 +6,7 @@
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
 #include <rocksdb/table.h>
+#include <rocksdb/write_buffer_manager.h>
 
 #include <algorithm>
 #include <chrono>
@@ -24,6 +25,8 @@ namespace fovea::storage {
 namespace {
 
 constexpr std::size_t kSuccessiveMerges = 32;
+/// A smaller arena of memtables would be full after a few writes.
+constexpr std::size_t kWriteBufferBytesMin = std::size_t{8} << 20;
 constexpr int kOpenAttempts = 100;
 constexpr std::chrono::milliseconds kOpenRetry{10};
 
@@ -60,7 +63,7 @@ Rocks::Rocks(const std::filesystem::path& directory, Access access, const DbOpti
     : directory_(directory),
       path_(store_path(directory)),
       access_(access),
-      expiry_(options.exposure_days_max) {}
+      expiry_(options.exposure_days_max, options.trial_days_max) {}
 
 std::unique_ptr<Rocks> Rocks::open(const std::filesystem::path& directory, Access access,
                                    const DbOptions& options) {
@@ -76,7 +79,7 @@ std::unique_ptr<Rocks> Rocks::open(const std::filesystem::path& directory, Acces
 
 rocksdb::Options Rocks::rocks_options(const DbOptions& options) const {
   rocksdb::BlockBasedTableOptions table;
-  table.block_cache = rocksdb::NewLRUCache(options.block_cache_bytes);
+  table.block_cache = rocksdb::NewLRUCache(options.memory_bytes);
   table.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   table.whole_key_filtering = true;
   table.cache_index_and_filter_blocks = true;
@@ -86,6 +89,9 @@ rocksdb::Options Rocks::rocks_options(const DbOptions& options) const {
 
   rocksdb::Options rocks;
   rocks.table_factory.reset(rocksdb::NewBlockBasedTableFactory(table));
+  // What memtables take is charged to the cache, so that one number bounds both.
+  rocks.write_buffer_manager = std::make_shared<rocksdb::WriteBufferManager>(
+      std::max(options.memory_bytes / 4, kWriteBufferBytesMin), table.block_cache);
   rocks.merge_operator = std::make_shared<StoreMerge>(options.history_events_max);
   rocks.max_successive_merges = kSuccessiveMerges;
   rocks.compaction_filter = &expiry_;
@@ -94,10 +100,11 @@ rocksdb::Options Rocks::rocks_options(const DbOptions& options) const {
   rocks.bytes_per_sync = std::size_t{1} << 20;
   rocks.max_open_files = -1;
   rocks.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
-  rocks.track_and_verify_wals_in_manifest = true;
-  // Every change of the set of files starts a manifest of its own: an older one would still name
-  // the keys at the ends of files that are gone, a deleted user's among them. It also tells a
-  // reader, by CURRENT's content, that nothing changed while it opened.
+  // No track_and_verify_wals_in_manifest: 7.8 may note that a log was synced after it noted that
+  // the log has gone, and then refuses to open a store that lacks nothing. Every change of the set
+  // of files starts a manifest of its own: an older one would still name the keys at the ends of
+  // files that are gone, a deleted user's among them. It also tells a reader, by CURRENT's content,
+  // that nothing changed while it opened.
   rocks.max_manifest_file_size = 0;
   rocks.max_bgerror_resume_count = 0;  // write() takes nothing after a failure
   rocks.info_log = std::make_shared<NoLog>();
@@ -136,7 +143,8 @@ void Rocks::open_reader(const rocksdb::Options& options) {
     // and RocksDB passes over a log that is gone; only an unchanged CURRENT proves we have it all.
     const std::string before = contents(path_ / "CURRENT");
     rocksdb::DB* db = nullptr;
-    // The folder is for a log file, which NoLog does not write.
+    // Every table stays open (max_open_files), so that the view outlives its files. The folder is
+    // for a log file, which NoLog does not write.
     status = rocksdb::DB::OpenAsSecondary(options, path_.string(), path_.string(), &db);
     db_.reset(db);
     if (status.ok() && contents(path_ / "CURRENT") == before) return;
@@ -265,6 +273,9 @@ Scan::Scan(const Rocks& rocks, const std::string& begin, std::string end)
     : rocks_(rocks), held_(rocks.scans_), end_(std::move(end)), upper_bound_(end_) {
   rocksdb::ReadOptions options;
   options.iterate_upper_bound = &upper_bound_;
+  // There are none, and where tables may hold some RocksDB 7.8 goes on behind a block or table that
+  // it cannot read as if that were empty.
+  options.ignore_range_deletions = true;
   options.fill_cache = false;  // a scan of everything must not push out what requests read
   iterator_.reset(rocks_.db_->NewIterator(options));
   iterator_->Seek(begin);

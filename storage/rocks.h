@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -20,6 +21,7 @@
 
 #include "storage/db.h"
 #include "storage/expiry.h"
+#include "storage/store_copy.h"
 
 namespace fovea::storage {
 
@@ -76,6 +78,13 @@ class Rocks {
   /// the bottom, and returns when the files before are gone. The ranges' keys must have been
   /// deleted one by one (a range tombstone can outlive its keys at the bottom level).
   void erase_traces(std::span<const KeyRange> ranges);
+
+  /// About what the keys that can be read take on the disk.
+  std::uint64_t bytes() const;
+  /// A new database in `folder` with those keys and no others; see StoreCopy::write.
+  StoreCopy::Figures copy_to(
+      const std::filesystem::path& folder, const DbOptions& options,
+      const std::function<void(std::uint64_t done, std::uint64_t of)>& told) const;
 
   /// The error for a value or key that cannot be what it should be.
   [[nodiscard]] StoreError damaged(std::string_view what) const;

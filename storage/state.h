@@ -18,6 +18,7 @@
 
 #include "storage/catalog.h"
 #include "storage/db.h"
+#include "storage/declarations.h"
 #include "storage/exposures.h"
 #include "storage/history.h"
 #include "storage/keys.h"
@@ -95,6 +96,10 @@ struct Exposures::State {
   Rocks& rocks;
 };
 
+struct Declarations::State {
+  Rocks& rocks;
+};
+
 struct Db::State {
   State(std::unique_ptr<Rocks> store, const DbOptions& options);
 
@@ -103,9 +108,11 @@ struct Db::State {
   Catalog::State catalog_state;
   History::State history_state;
   Exposures::State exposures_state;
+  Declarations::State declarations_state;
   Catalog catalog;
   History history;
   Exposures exposures;
+  Declarations declarations;
 };
 
 /// Throws std::invalid_argument unless 1 .. kIdBytesMax bytes. `what`: "item id".

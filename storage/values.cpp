@@ -8,7 +8,7 @@
 namespace fovea::storage {
 namespace {
 
-constexpr std::uint8_t kFirst = 1;  // of an item: text; of details: event id
+constexpr std::uint8_t kFirst = 1;  // item: text; details: event id; trial: propensities
 constexpr std::uint8_t kSecond = 2;
 
 enum AttributeKind : std::uint8_t { kText = 0, kNumber = 1, kFlag = 2, kTexts = 3 };
@@ -136,6 +136,50 @@ std::optional<ExposureValue> decode_exposure(std::string_view bytes) {
   while (reader.ok() && reader.left() > 0) value.rows.push_back(reader.number<std::uint32_t>());
   if (!reader.ended_well()) return std::nullopt;
   return value;
+}
+
+std::string encode_trials(const Exposure& exposure) {
+  std::string bytes;
+  append_text<std::uint16_t>(bytes, exposure.model_version);
+  append_number(bytes, static_cast<std::uint16_t>(exposure.rows.size()));
+  for (const std::uint32_t row : exposure.rows) append_number(bytes, row);
+  append_number(bytes, static_cast<std::uint16_t>(exposure.trials.size()));
+  for (const Trial& trial : exposure.trials) {
+    append_text<std::uint16_t>(bytes, trial.experiment);
+    append_number(bytes, trial.version);
+    append_text<std::uint16_t>(bytes, trial.variant);
+    append_number(bytes, static_cast<std::uint8_t>((trial.propensities.empty() ? 0 : kFirst) |
+                                                   (trial.teams.empty() ? 0 : kSecond)));
+    for (const float propensity : trial.propensities) append_number(bytes, propensity);
+    for (const std::uint8_t team : trial.teams) append_number(bytes, team);
+  }
+  return bytes;
+}
+
+std::optional<Exposure> decode_trials(std::string_view bytes) {
+  ByteReader reader(bytes);
+  Exposure exposure;
+  exposure.model_version = reader.text<std::uint16_t>();
+  const auto rows = reader.number<std::uint16_t>();
+  for (std::size_t i = 0; i < rows && reader.ok(); ++i) {
+    exposure.rows.push_back(reader.number<std::uint32_t>());
+  }
+  const auto trials = reader.number<std::uint16_t>();
+  for (std::size_t i = 0; i < trials && reader.ok(); ++i) {
+    Trial& trial = exposure.trials.emplace_back();
+    trial.experiment = reader.text<std::uint16_t>();
+    trial.version = reader.number<std::int32_t>();
+    trial.variant = reader.text<std::uint16_t>();
+    const auto flags = reader.number<std::uint8_t>();
+    for (std::size_t r = 0; (flags & kFirst) != 0 && r < rows && reader.ok(); ++r) {
+      trial.propensities.push_back(reader.number<float>());
+    }
+    for (std::size_t r = 0; (flags & kSecond) != 0 && r < rows && reader.ok(); ++r) {
+      trial.teams.push_back(reader.number<std::uint8_t>());
+    }
+  }
+  if (!reader.ended_well()) return std::nullopt;
+  return exposure;
 }
 
 }  // namespace fovea::storage

@@ -7,6 +7,9 @@
 //             3 texts u32 of them, u32-led each
 //   details   flags u8: 1 event id, 2 request id | each that is flagged, u16-led
 //   exposure  model version u16-led | rows u32 each, to the end
+//   trials    model version u16-led | rows u16 of them, u32 each | trials u16 of them, each:
+//             experiment u16-led, version i32, variant u16-led, flags u8: 1 propensities, 2 teams
+//             | propensities f32 a row, when flagged | teams u8 a row, when flagged
 #pragma once
 
 #include <cstdint>
@@ -16,6 +19,7 @@
 #include <vector>
 
 #include "storage/catalog.h"
+#include "storage/exposures.h"
 
 namespace fovea::storage {
 
@@ -39,5 +43,9 @@ struct ExposureValue {
 };
 std::string encode_exposure(std::string_view model_version, const std::vector<std::uint32_t>& rows);
 std::optional<ExposureValue> decode_exposure(std::string_view bytes);
+
+std::string encode_trials(const Exposure& exposure);
+/// All but the request id and the time, which are the key's.
+std::optional<Exposure> decode_trials(std::string_view bytes);
 
 }  // namespace fovea::storage

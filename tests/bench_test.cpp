@@ -303,6 +303,7 @@ TEST_P(Load, FailuresAreCountedByKindAndLeftOutOfLatencies) {
   EXPECT_EQ(result.of(Outcome::kAnswered), in_turn(4) + in_turn(5));
   EXPECT_EQ(result.degraded, in_turn(4));
   EXPECT_EQ(result.latency.count(), result.of(Outcome::kAnswered));
+  EXPECT_EQ(result.refusal.count(), result.of(Outcome::kOverloaded));
   EXPECT_EQ(result.failed(), due - result.of(Outcome::kAnswered));
   EXPECT_EQ(result.lateness.count(), due);
   EXPECT_FALSE(kept(result, 1e6));

@@ -221,21 +221,16 @@ struct Change {
   std::function<void(RankRequest&)> set;
 };
 
-TEST_F(Contract, FieldsThatAreNotHonouredYetAreRefusedByName) {
-  const std::vector<Change> changes = {
-      {"variants", [](auto& request) { request.__set_variants({{"colour", "b"}}); }},
-  };
-  for (const auto& change : changes) {
-    auto request = for_user("user-0");
-    change.set(request);
-    const auto refused = refusal([&] { rank(request); });
-    EXPECT_EQ(refused.field, change.field);
-    EXPECT_THAT(refused.message, HasSubstr("not supported yet"));
-    std::vector<RankResponse> responses;
-    const auto in_many =
-        refusal([&] { (*client)->rankMany(responses, {for_user("user-1"), request}); });
-    EXPECT_EQ(in_many.field, std::string("requests[1].") + change.field);
-  }
+TEST_F(Contract, AnExperimentThatNobodyDeclaredCannotBeForced) {
+  auto request = for_user("user-0");
+  request.__set_variants({{"colour", "b"}});
+  const auto refused = refusal([&] { rank(request); });
+  EXPECT_EQ(refused.field, "variants");
+  EXPECT_THAT(refused.message, HasSubstr("no experiment 'colour'; declared are: none"));
+  std::vector<RankResponse> responses;
+  const auto in_many =
+      refusal([&] { (*client)->rankMany(responses, {for_user("user-1"), request}); });
+  EXPECT_EQ(in_many.field, "requests[1].variants");
 }
 
 TEST_F(Contract, ADeadlineFarAwayChangesNothing) {

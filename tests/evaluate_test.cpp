@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/learning.h"
 #include "engine/synthetic.h"
+#include "sanitized.h"
 
 namespace fovea::engine {
 namespace {
@@ -23,7 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-constexpr SyntheticOptions kShop{.users = 500, .items = 300, .events_per_user = 25};
+constexpr SyntheticOptions kShop{
+    .users = unless_sanitized<std::size_t>(500, 250), .items = 300, .events_per_user = 25};
 
 /// Of this process alone: tests run side by side.
 fs::path fresh(const std::string& name) {
@@ -258,7 +260,7 @@ TEST_F(Evaluate, TheJsonHasTheFractionsByTheirNames) {
   EXPECT_GE(json.at("transitions").at("ndcg@10").as_double(), 0);
   EXPECT_EQ(json.at("tie_free").at("users").to_number<std::size_t>(), evaluation_.tie_free.users);
   EXPECT_EQ(json.at("history_length").as_array().size(), evaluation_.history_length.size());
-  EXPECT_THAT(api::table(evaluation_), HasSubstr("500 users"));
+  EXPECT_THAT(api::table(evaluation_), HasSubstr(std::to_string(kShop.users) + " users"));
 }
 
 /// Own stores: what they do to them must not be seen by the others.

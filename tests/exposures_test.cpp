@@ -44,6 +44,43 @@ TEST(Exposures, ComeBackNewestFirstAndWhole) {
   EXPECT_THROW(db->exposures().append("", {"r", 1, "v", {}}), std::invalid_argument);
 }
 
+TEST(Exposures, OfExperimentsComeBackUserByUserNewestFirstAndWhole) {
+  const StoreDirectory directory;
+  const Exposure plain{"plain", 30, "v1", {7}, {}};
+  const Trial whole{"ranker", 2, "treatment", {}, {}};
+  const Trial shuffled{"slice", 1, "control", {0.5F, 0.5F, 1}, {}};
+  const Trial interleaved{"both", 3, "interleaved", {}, {0, 1, kNoTeam}};
+  {
+    const auto db = directory.open();
+    db->exposures().append("u", plain);
+    db->exposures().append("u", {"older", 20, "v1", {5, 3, 4}, {whole, shuffled}});
+    db->exposures().append("u", {"newer", 25, "v2", {1, 2, 3}, {interleaved}});
+    db->exposures().append("v", {"nothing shown", -1, "", {}, {whole}});
+    EXPECT_THAT(requests(*db, "u"), ElementsAre("plain", "newer", "older"));
+  }
+  const auto db = directory.open();
+  std::vector<std::pair<std::string, Exposure>> read;
+  db->exposures().each_in_trials([&](std::string_view user, Exposure exposure) {
+    read.emplace_back(user, std::move(exposure));
+  });
+  ASSERT_EQ(read.size(), 3U);
+  EXPECT_EQ(read[0].second.request_id, "newer");
+  EXPECT_EQ(read[0].second.time_ms, 25);
+  EXPECT_EQ(read[0].second.model_version, "v2");
+  EXPECT_THAT(read[0].second.rows, ElementsAre(1, 2, 3));
+  EXPECT_THAT(read[0].second.trials.at(0).teams, ElementsAre(0, 1, kNoTeam));
+  EXPECT_EQ(read[0].second.trials.at(0).version, 3);
+  EXPECT_EQ(read[1].first, "u");
+  EXPECT_EQ(read[1].second.trials.at(0).variant, "treatment");
+  EXPECT_EQ(read[1].second.trials.at(1).experiment, "slice");
+  EXPECT_THAT(read[1].second.trials.at(1).propensities, ElementsAre(0.5F, 0.5F, 1));
+  EXPECT_EQ(read[2].first, "v");
+  EXPECT_EQ(read[2].second.time_ms, -1);
+
+  const Trial wrong{"slice", 1, "control", {0.5F}, {}};
+  EXPECT_THROW(db->exposures().append("u", {"r", 1, "v", {1, 2}, {wrong}}), std::invalid_argument);
+}
+
 TEST(Exposures, LeaveAtCompactionWhenTheyAreTooOld) {
   constexpr std::int64_t kDay_ms = 24 * 60 * 60 * 1000;
   const std::int64_t now_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
@@ -52,12 +89,15 @@ TEST(Exposures, LeaveAtCompactionWhenTheyAreTooOld) {
   const auto after_compaction = [&](std::uint32_t days_max) {
     const StoreDirectory directory;
     const auto db = directory.open({.exposure_days_max = days_max});
-    db->exposures().append("u", {"old", now_ms - 8 * kDay_ms, "v1", {}});
+    db->exposures().append("u", {"old", now_ms - 8 * kDay_ms, "v1", {}, {{"e", 1, "a", {}, {}}}});
     db->exposures().append("u", {"young", now_ms - 6 * kDay_ms, "v1", {}});
     record(*db, view("u", "a", 1));
     db->exposures().append("passer-by", {"r", now_ms, "v1", {}});
     db->delete_user("passer-by");  // compacts the files around, here all of them
     EXPECT_THAT(items_of(*db, "u"), ElementsAre("a"));
+    int in_trials = 0;
+    db->exposures().each_in_trials([&](std::string_view, const Exposure&) { ++in_trials; });
+    EXPECT_EQ(in_trials, 1) << "what experiments need stays longer";
     return requests(*db, "u");
   };
   EXPECT_THAT(after_compaction(7), ElementsAre("young"));
@@ -65,7 +105,8 @@ TEST(Exposures, LeaveAtCompactionWhenTheyAreTooOld) {
 }
 
 TEST(ExposureKey, RefusesWhatIsCutShort) {
-  const std::string key = exposure_key("user", -5, "request");
+  const std::string key = exposure_key(Tag::kExposure, "user", -5, "request");
+  EXPECT_EQ(parse_exposure_key(key)->user_id, "user");
   EXPECT_EQ(parse_exposure_key(key)->time_ms, -5);
   EXPECT_EQ(parse_exposure_key(key)->request_id, "request");
   EXPECT_EQ(parse_exposure_key(key.substr(0, 10)), std::nullopt);

@@ -130,6 +130,27 @@ TEST(Gradients, OfTheEncoderWithRelativeBiasAgreeWithFiniteDifferences) {
   expect_encoder_gradients_agree(shape);
 }
 
+// What serving asks for.
+TEST(Encoder, TheLastStatesAloneAreThoseOfAll) {
+  EncoderShape shape = kEncoderShape;
+  shape.gates = true;
+  shape.relative_bias = true;
+  EncoderExample example(shape);
+  Random random(4);
+  const auto vectors = draw(9 * shape.width, random, 1);
+  encode(kContext, example.weights, vectors.data(), example.batch, 0, 0, example.tape);
+  const Tensor all = example.tape.states;
+  for (std::size_t from = 1; from < example.batch.tokens(); ++from) {
+    EncoderTape tape;
+    encode(kContext, example.weights, vectors.data(), example.batch, 0, 0, tape, from);
+    for (std::size_t i = from; i < example.batch.tokens(); ++i) {
+      for (std::size_t k = 0; k < shape.width; ++k) {
+        ASSERT_NEAR(tape.states.row(i)[k], all.row(i)[k], 1e-5) << from << " " << i << " " << k;
+      }
+    }
+  }
+}
+
 TEST(Gradients, OfTheSampledSoftmaxAgreeWithFiniteDifferences) {
   EncoderExample example(kEncoderShape);
   const std::vector<std::uint32_t> negatives = {4, 0, 7, 4};  // one twice, some of them targets

@@ -21,6 +21,7 @@
 #include "api/json.h"
 #include "api/measured_service.h"
 #include "api/wire_json.h"
+#include "tests/eventually.h"
 #include "tests/shop.h"
 
 namespace fovea::api {
@@ -79,12 +80,12 @@ class Peer {
 };
 
 std::string get(const std::string& target) {
-  return "GET " + target + " HTTP/1.1\r\nHost: here\r\n\r\n";
+  return "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n\r\n";
 }
 
 std::string post(const std::string& target, const std::string& body,
                  const std::string& type = "application/json") {
-  return "POST " + target + " HTTP/1.1\r\nHost: here\r\nContent-Type: " + type +
+  return "POST " + target + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: " + type +
          "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
@@ -100,15 +101,6 @@ std::string error_in(const std::optional<Response>& response) {
   const auto* field = error.if_contains("field");
   return (field == nullptr ? "" : std::string(field->as_string()) + ": ") +
          std::string(error.at("message").as_string());
-}
-
-template <typename Condition>
-bool eventually(Condition condition) {
-  for (int tries = 0; tries < 2000; ++tries) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds{10});
-  }
-  return false;
 }
 
 /// Answers getHistory when the gate opens, fails as it is told to, and the rest at once.
@@ -229,7 +221,7 @@ TEST_F(HttpServerTest, ARequestMayArriveByteByByteAndInChunks) {
   for (const char byte : post("/v1/rank", R"({"user_id":"ann"})")) peer.send(std::string(1, byte));
   EXPECT_EQ(body_of(peer.receive()).at("request_id").as_string(), "ann");
   peer.send(
-      "POST /v1/rank HTTP/1.1\r\nHost: h\r\nContent-Type: application/json\r\n"
+      "POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
       "Transfer-Encoding: chunked\r\n\r\n5\r\n{\"use\r\nd\r\nr_id\":\"bob\"} \r\n0\r\n\r\n");
   EXPECT_EQ(body_of(peer.receive()).at("request_id").as_string(), "bob");
 }
@@ -238,7 +230,7 @@ TEST_F(HttpServerTest, HeadHasTheHeaderOfGetAndNoBody) {
   start();
   const auto whole = ask(get("/v1/status"));
   Peer peer(server->port());
-  peer.send("HEAD /v1/status HTTP/1.1\r\nHost: h\r\n\r\n" + get("/livez"));
+  peer.send("HEAD /v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n" + get("/livez"));
   const auto head = peer.receive(true);
   ASSERT_TRUE(head);
   EXPECT_EQ(head->result_int(), 200U);
@@ -251,7 +243,7 @@ TEST_F(HttpServerTest, ConnectionsStayOpenUnlessThePeerWantsThemClosed) {
   Peer peer(server->port());
   peer.send(get("/livez"));
   EXPECT_TRUE(peer.receive()->keep_alive());
-  peer.send("GET /livez HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  peer.send("GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
   EXPECT_EQ(peer.receive()->result_int(), 200U);
   EXPECT_TRUE(peer.ends());
   Peer old(server->port());
@@ -264,8 +256,9 @@ TEST_F(HttpServerTest, ABodyIsAskedForWhenThePeerWaitsForThat) {
   start();
   Peer peer(server->port());
   const std::string body = R"({"user_id":"ann"})";
-  peer.send("POST /v1/rank HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: " +
-            std::to_string(body.size()) + "\r\nContent-Type: application/json\r\n\r\n");
+  peer.send(
+      "POST /v1/rank HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: " +
+      std::to_string(body.size()) + "\r\nContent-Type: application/json\r\n\r\n");
   EXPECT_EQ(peer.receive(true)->result_int(), 100U);
   peer.send(body);
   EXPECT_EQ(body_of(peer.receive()).at("request_id").as_string(), "ann");
@@ -283,7 +276,7 @@ TEST_F(HttpServerTest, AnUnknownPathIsToldWhichThereAre) {
 TEST_F(HttpServerTest, AWrongMethodIsToldTheRightOne) {
   start();
   for (const char* method : {"GET", "PUT", "DELETE", "OPTIONS", "BREW"}) {
-    const auto answer = ask(std::string(method) + " /v1/rank HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto answer = ask(std::string(method) + " /v1/rank HTTP/1.1\r\nHost: localhost\r\n\r\n");
     EXPECT_EQ(answer->result_int(), 405U) << method;
     EXPECT_EQ((*answer)[http::field::allow], "POST");
   }
@@ -375,7 +368,7 @@ TEST_F(HttpServerTest, AnAnswerOverTheLimitIsAnErrorInItsPlace) {
   EXPECT_THAT(error_in(answer), HasSubstr("longer than 1000 bytes"));
 }
 
-TEST_F(HttpServerTest, ARequestThatTakesTooLongIsClosedHoweverOftenAByteComes) {
+TEST_F(HttpServerTest, ARequestThatTakesTooLongIsToldSoAndClosedHoweverOftenAByteComes) {
   start({.read_timeout = milliseconds{300}});
   const std::string request = post("/v1/rank", std::string(10'000, ' '));
   Peer peer(server->port());
@@ -388,6 +381,10 @@ TEST_F(HttpServerTest, ARequestThatTakesTooLongIsClosedHoweverOftenAByteComes) {
       std::this_thread::sleep_for(milliseconds{50});
     }
   });
+  const auto answer = peer.receive();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->result_int(), 408U);
+  EXPECT_THAT(error_in(answer), HasSubstr("300 ms"));
   EXPECT_TRUE(peer.ends());
   done = true;
   slow.join();
@@ -435,6 +432,31 @@ TEST_F(HttpServerTest, OtherMachinesAreNotServedUnlessAskedTo) {
   } catch (const std::runtime_error& error) {
     EXPECT_THAT(error.what(), HasSubstr("--insecure"));
   }
+}
+
+std::string status_of(const std::string& host) {
+  return "GET /v1/status HTTP/1.1\r\nHost: " + host + "\r\n\r\n";
+}
+
+TEST_F(HttpServerTest, OnLoopbackAnotherHostThanThisMachineIsRefused) {
+  start();
+  for (const char* host :
+       {"localhost", "LocalHost:7080", "127.0.0.1", "127.0.0.1:1", "[::1]:7080"}) {
+    EXPECT_EQ(ask(status_of(host))->result_int(), 200U) << host;
+  }
+  for (const char* host : {"rebound.example", "rebound.example:7080", "localhost.example",
+                           "10.0.0.1", "127.0.0.1.example", "[", "[]", ":", "[2001:db8::1]"}) {
+    const auto answer = ask(status_of(host));
+    EXPECT_EQ(answer->result_int(), 421U) << host;
+    EXPECT_THAT(error_in(answer), HasSubstr("localhost"));
+  }
+  EXPECT_EQ(ask("GET /v1/status HTTP/1.0\r\n\r\n")->result_int(), 200U)
+      << "no browser leaves it out";
+}
+
+TEST_F(HttpServerTest, WhereOtherMachinesConnectAnyHostIsTaken) {
+  start({.host = "0.0.0.0", .insecure = true});
+  EXPECT_EQ(ask(status_of("shop.example"))->result_int(), 200U);
 }
 
 /// A served shop; each answer is compared with the service's own.

@@ -1,9 +1,9 @@
-"""No acknowledged event is missing and none is doubled after kill -9 in the middle of a stream of records:
+"""No acknowledged event or item is missing and no event is doubled after kill -9 in the middle of a stream of them:
 kill_test.py FOVEA [ROUNDS]
 
-The clients are the independent log: an event counts as acknowledged when record() has returned. After the kill each
-client sends its last, unanswered call again, as a client does that does not know; its events carry ids, so they must
-not be recorded twice."""
+The clients are the independent log: an event counts as acknowledged when record() has returned, an item when putItems()
+has. After the kill each client sends its last, unanswered call again, as a client does that does not know; events carry
+ids, so they must not be recorded twice."""
 
 import pathlib
 import random
@@ -17,7 +17,7 @@ import thrift_client
 from thrift.Thrift import TException
 
 FOVEA = pathlib.Path(sys.argv[1]).resolve()
-ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 50
+ROUNDS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 WRITERS = 4
 
 
@@ -66,6 +66,48 @@ class Writer:
         assert sorted(found) == sorted(expected), f"{self.user} has {len(found)} events, expected {len(expected)}"
 
 
+class Stocker:
+    """A client that puts a few items of its round again and again, each time with a text that says which time it was."""
+
+    ITEMS = 3
+
+    def __init__(self, round_number):
+        self.round = round_number
+        self.revision = 0
+        self.acknowledged = {}
+        self.unanswered = None
+
+    def stream(self, client):
+        try:
+            while True:
+                item_id = f"stock-{self.round}-{self.revision % self.ITEMS}"
+                self.unanswered = (item_id, f"revision {self.revision}")
+                self.put(client)
+                self.acknowledged[item_id] = self.unanswered[1]
+                self.unanswered = None
+                self.revision += 1
+        except (TException, OSError, AttributeError):
+            pass  # as a Writer's
+
+    def put(self, client):
+        from fovea_api.ttypes import Item
+
+        assert client.putItems([Item(*self.unanswered)]) == 1
+
+    def check(self, client):
+        """What was not answered may have been kept or not; put again it is kept."""
+        found = {item.item_id: item.text for item in client.getItems(sorted(self.acknowledged))}
+        for item_id, text in self.acknowledged.items():
+            assert item_id in found, f"the acknowledged item {item_id} is missing"
+            allowed = {text, self.unanswered[1] if self.unanswered and self.unanswered[0] == item_id else text}
+            assert found[item_id] in allowed, f"{item_id} is '{found[item_id]}' and not one of {sorted(allowed)}"
+        if self.unanswered:
+            self.put(client)
+            self.acknowledged[self.unanswered[0]] = self.unanswered[1]
+            self.unanswered = None
+            self.check(client)
+
+
 def main():
     with tempfile.TemporaryDirectory() as scratch:
         directory = pathlib.Path(scratch)
@@ -73,13 +115,15 @@ def main():
         items, events = thrift_client.write_shop(directory)
         data = directory / "data"
         subprocess.run([FOVEA, "import", "--data", data, "--items", items, "--events", events], check=True)
-        acknowledged = cut = 0
+        acknowledged = items_put = cut = 0
         everyone = []
         server = thrift_client.Server(FOVEA, data)
         for round_number in range(ROUNDS):
             writers = [Writer(round_number, number) for number in range(WRITERS)]
+            stocker = Stocker(round_number)
             clients = [server.connect() for _ in writers]
             threads = [threading.Thread(target=w.stream, args=(c,)) for w, c in zip(writers, clients)]
+            threads.append(threading.Thread(target=stocker.stream, args=(server.connect(),)))
             for thread in threads:
                 thread.start()
             time.sleep(random.Random(round_number).uniform(0.02, 0.2))
@@ -88,18 +132,22 @@ def main():
                 thread.join()
             server = thrift_client.Server(FOVEA, data)
             client = server.connect()
-            for writer in writers:
+            cut += sum(bool(writer.unanswered) for writer in [*writers, stocker])
+            items_put += stocker.revision
+            for writer in [*writers, stocker]:
                 writer.check(client)
-            everyone += writers
+            everyone += [*writers, stocker]
             acknowledged += sum(len(writer.acknowledged) for writer in writers)
-            cut += sum(bool(writer.unanswered) for writer in writers)
         # What was there stays there, whatever crashes came later.
         client = server.connect()
         for writer in everyone:
             writer.check(client)
         assert server.stop() == 0, "".join(server.log)
-        print(f"{ROUNDS} kills, {acknowledged} acknowledged events, {cut} calls cut: none missing, none doubled")
-        assert acknowledged > ROUNDS and cut > 0, "the kills did not fall into the stream"
+        print(
+            f"{ROUNDS} kills, {acknowledged} acknowledged events, {items_put} acknowledged puts of items, "
+            f"{cut} calls cut: none missing, none doubled"
+        )
+        assert acknowledged > ROUNDS and items_put > ROUNDS and cut > 0, "the kills did not fall into the stream"
 
 
 main()

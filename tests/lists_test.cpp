@@ -2,6 +2,7 @@
 // width. Here on the CPU, where they are trained; tests/gpu_index_test.cpp holds the device to the
 // same bounds.
 #include <faiss/IndexIVF.h>
+#include <faiss/IndexScalarQuantizer.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -11,6 +12,7 @@
 #include <stdexcept>
 
 #include "index/faiss_index.h"
+#include "index/sq8_query.h"
 #include "index/widening.h"
 #include "tests/clustered.h"
 
@@ -27,6 +29,34 @@ TEST(ProductQuantizedCodes, AreTheLongestThatTheDeviceReads) {
   const ThreadWidth one(1);
   const auto data = testing_data::clustered(300, 37, 5, 1);
   EXPECT_THROW(build_lists(Code::kPq, source_of(data.values, 37), {}), std::invalid_argument);
+}
+
+TEST(Sq8, AProductIsThatOfWhatTheCodeStandsFor) {
+  for (const std::size_t width : {1, 15, 16, 31, 32, 33, 64, 100}) {
+    const std::size_t count = 50;
+    const auto data = testing_data::clustered(count + 1, width, 5, 1);
+    faiss::ScalarQuantizer quantizer(width, faiss::ScalarQuantizer::QT_8bit);
+    quantizer.train(count, data.values.data());
+    std::vector<std::uint8_t> codes(count * width);
+    quantizer.compute_codes(data.values.data(), codes.data(), count);
+    std::vector<float> decoded(count * width);
+    quantizer.decode(codes.data(), decoded.data(), count);
+    const std::span query(data.values.data() + count * width, width);
+
+    const Sq8Query against(query, quantizer.trained);
+    std::vector<float> products(count);
+    against.products(count, codes.data(), 0.25F, products.data());
+    for (std::size_t i = 0; i < count; ++i) {
+      double expected = 0;
+      for (std::size_t k = 0; k < width; ++k) {
+        expected += static_cast<double>(query[k]) * decoded[i * width + k];
+      }
+      EXPECT_NEAR(products[i], 0.25 + expected, 1e-5 * (1 + std::abs(expected))) << width;
+      EXPECT_NEAR(against.product(codes.data() + i * width), expected,
+                  1e-5 * (1 + std::abs(expected)))
+          << width;
+    }
+  }
 }
 
 class ListsOf : public testing::TestWithParam<std::tuple<Code, std::size_t>> {};

@@ -110,6 +110,47 @@ TEST(LiveIndex, LeavesReplacedVectorsOutOfAnApproximateMain) {
   EXPECT_EQ(index.search(query, 600).size(), 499U);
 }
 
+TEST(LiveIndex, SearchesExactlyBesideAnApproximateMainWhenAsked) {
+  std::mt19937 random(6);
+  Items live;
+  for (std::uint32_t row = 0; row < 500; ++row) live[row] = random_vector(random);
+  const Items main = live;
+  IndexOptions options;
+  options.exact_items_max = 0;
+  options.probes = 1;
+  LiveIndex index(build(main, options), kWidth,
+                  [&](const RowSet& rows, std::span<const float> query, std::size_t k) {
+                    return nearest(main, {query.begin(), query.end()}, k, &rows);
+                  });
+  for (std::uint32_t row = 0; row < 600; row += 7) {
+    live[row] = random_vector(random);
+    index.put(std::vector{row}, live[row]);
+  }
+  for (std::uint32_t row = 0; row < 600; row += 11) {
+    live.erase(row);
+    index.remove(std::vector{row});
+  }
+  RowSet some(400);
+  for (std::uint32_t row = 0; row < some.rows(); row += 2) some.insert(row);
+  bool missed = false;
+  for (int i = 0; i < 20; ++i) {
+    const auto query = random_vector(random);
+    for (const RowSet* allow :
+         {static_cast<const RowSet*>(nullptr), static_cast<const RowSet*>(&some)}) {
+      const auto expected = nearest(live, query, 50, allow);
+      const auto got = index.search_exact(query, 50, allow);
+      ASSERT_EQ(got.size(), expected.size());
+      for (std::size_t n = 0; n < got.size(); ++n) {
+        ASSERT_EQ(got[n].row, expected[n].row);
+        ASSERT_NEAR(got[n].score, expected[n].score, 1e-4);
+      }
+      const auto approximate = index.search(query, 50, allow);
+      missed = missed || approximate.size() < 50 || approximate[49].row != expected[49].row;
+    }
+  }
+  EXPECT_TRUE(missed) << "main reads everything";
+}
+
 TEST(LiveIndex, RefusesSizesThatDoNotFit) {
   const std::vector<std::uint32_t> rows = {1};
   LiveIndex index(nullptr, kWidth);

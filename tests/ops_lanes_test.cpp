@@ -94,7 +94,7 @@ TEST(OpsLanes, CausalAttentionAgreesForwardAndBackward) {
     auto plain_dqkv = dqkv;
     auto plain_dlogits = dlogits;
     ops::plain::causal_attention(kContext, sequences, heads, width, qkv.data(), bias.data(),
-                                 plain_out.data(), plain_probabilities.data());
+                                 plain_out.data(), plain_probabilities.data(), 0);
     ops::plain::causal_attention_backward(kContext, sequences, heads, width, qkv.data(),
                                           plain_probabilities.data(), dout.data(),
                                           plain_dqkv.data(), plain_dlogits.data());

@@ -97,7 +97,7 @@ TEST_P(Ops, CausalAttentionAgreesOnRaggedSequences) {
       dbias[i] = poisoned(heads * pairs);
       (i == 0 ? ops::causal_attention : ops::plain::causal_attention)(
           context_, sequences, heads, d, qkv.data(), biased ? bias.data() : nullptr, out[i].data(),
-          probabilities[i].data());
+          probabilities[i].data(), 0);
       (i == 0 ? ops::causal_attention_backward : ops::plain::causal_attention_backward)(
           context_, sequences, heads, d, qkv.data(), probabilities[i].data(), dout.data(),
           dqkv[i].data(), biased ? dbias[i].data() : nullptr);
@@ -156,6 +156,15 @@ TEST_P(Ops, ElementwiseOpsAgree) {
   EXPECT_EQ(exponentials[0][0], 0);
   EXPECT_NEAR(ops::dot(x.size(), x.data(), x.data()), ops::plain::dot(x.size(), x.data(), x.data()),
               1);
+}
+
+// As where weights overflow; whoever compares scores has to see it.
+TEST_P(Ops, TheExponentialOfWhatIsNoNumberIsNone) {
+  std::vector<float> x = {NAN, 1, -INFINITY};
+  ops::exponential(context_, x.size(), x.data());
+  EXPECT_TRUE(std::isnan(x[0]));
+  EXPECT_NEAR(x[1], std::exp(1.0F), 1e-5);
+  EXPECT_EQ(x[2], 0);
 }
 
 TEST_P(Ops, GatedResidualAgreesForwardAndBackward) {

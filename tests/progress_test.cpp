@@ -56,7 +56,7 @@ TEST(Progress, ABarDrawsNoMoreOftenThanAnEyeSees) {
   for (std::size_t at = text.find("events"); at != std::string::npos;
        at = text.find("events", at + 1)) {
     ++drawn;
-    EXPECT_EQ(text.substr(at, 46), "events [###############               ]  50 %");
+    EXPECT_EQ(text.substr(at, 45), "events [###############               ]  50 %");
   }
   EXPECT_LT(drawn, 1000U);
 }

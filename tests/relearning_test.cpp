@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "engine/models.h"
 #include "engine/synthetic.h"
+#include "sanitized.h"
 #include "shop.h"
 
 namespace fovea::engine {
@@ -18,7 +19,8 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr SyntheticOptions kShop{.users = 300, .items = 150, .events_per_user = 20};
+constexpr SyntheticOptions kShop{
+    .users = unless_sanitized<std::size_t>(300, 150), .items = 150, .events_per_user = 20};
 
 class Relearn : public testing::Test {
  protected:
@@ -34,6 +36,7 @@ class Relearn : public testing::Test {
     options.learn.train.width = 16;
     options.learn.train.threads = 1;
     options.learn.train.epochs_max = 8;
+    options.learn.train.ranker_epochs_max = unless_sanitized<std::size_t>(40, 4);
     options.full_every = 3;
     return options;
   }

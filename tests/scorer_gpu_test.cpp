@@ -9,10 +9,15 @@
 #include "ranking/array.h"
 #include "ranking/scorer.h"
 #include "tests/on_device.h"
+#include "tests/sanitized.h"
 #include "tests/scorer_case.h"
 
 namespace fovea::ranking {
 namespace {
+
+// Several blocks of candidates each; with sanitizers a few of them.
+constexpr std::size_t kLongList = unless_sanitized<std::size_t>(2000, 300);
+constexpr std::size_t kList = unless_sanitized<std::size_t>(200, 130);
 
 RankerShape shape_of(std::size_t width, std::size_t heads, std::size_t text, std::size_t hidden) {
   return {.width = width, .heads = heads, .actions = 4, .hidden = hidden, .text_width = text};
@@ -101,7 +106,9 @@ TEST_F(ScorerOnTheGpu, AgreesForEveryLengthOfHistoryAndList) {
   made_ = scorer_case(shape_of(64, 2, 128, 64), 3000, 100, seed_);
   std::uint64_t seed = seed_;
   for (const std::size_t l : {0, 1, 2, 31, 32, 33, 50, 128, 511, 512}) {
-    for (const std::size_t n : {0, 1, 127, 2000}) add_request(made_, l, l % 2 * 50, n, ++seed);
+    for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{127}, kLongList}) {
+      add_request(made_, l, l % 2 * 50, n, ++seed);
+    }
   }
   expect_agreement(made_, made_.batch());
 }
@@ -116,7 +123,7 @@ TEST_F(ScorerOnTheGpu, AgreesForEveryWidth) {
         Widths{384, 6, 384, 128}, Widths{384, 8, 64, 512}}) {
     SCOPED_TRACE(w.width);
     made_ = scorer_case(shape_of(w.width, w.heads, w.text, w.hidden), 1000, 60, seed_);
-    for (const std::size_t l : {1, 40, 130}) add_request(made_, l, 10, 200, seed_ + l);
+    for (const std::size_t l : {1, 40, 130}) add_request(made_, l, 10, kList, seed_ + l);
     expect_agreement(made_, made_.batch());
   }
 }
@@ -194,7 +201,7 @@ TEST_F(ScorerOnTheGpu, BatchesOfManyShapesFollowEachOther) {
   made_ = scorer_case(shape_of(64, 2, 24, 64), 2000, 40, seed_);
   Scorer scorer = scorer_of(made_, ScorerPrecision::kFloat32);
   Random random(seed_);
-  for (int round = 0; round < 30; ++round) {
+  for (int round = 0; round < unless_sanitized(30, 8); ++round) {
     made_.requests.clear();
     const std::size_t users = 1 + random.below(20);
     for (std::size_t u = 0; u < users; ++u) {

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "api/client.h"
+#include "tests/eventually.h"
 #include "tests/messages.h"
 
 namespace fovea::api {
@@ -133,15 +134,6 @@ std::string complaint_in(const std::optional<std::string>& payload,
     return error.what();
   }
   return "(a result)";
-}
-
-template <typename Condition>
-bool eventually(Condition condition) {
-  for (int tries = 0; tries < 2000; ++tries) {
-    if (condition()) return true;
-    std::this_thread::sleep_for(milliseconds{10});
-  }
-  return false;
 }
 
 class ServerTest : public testing::Test {
@@ -350,6 +342,19 @@ TEST_F(ServerTest, RequestsOverTheLimitAreRefusedWhileOthersWait) {
   EXPECT_TRUE(waiting.receive());
   refused.send(status_frame());
   EXPECT_EQ(version_in(refused.receive()), "gate");
+}
+
+TEST_F(ServerTest, StatusIsAnsweredWhenEveryWorkerIsBusyAndNoRequestIsLetIn) {
+  start({.requests_max = 1, .threads = 1});
+  Peer waiting(server->port());
+  waiting.send(history_frame("ann"));
+  ASSERT_TRUE(eventually([&] { return gate.waiting == 1; }));
+  Peer other(server->port());
+  other.send(status_frame());
+  EXPECT_EQ(version_in(other.receive()), "gate");
+  EXPECT_EQ(server->refused(), 0U);
+  gate.open.count_down();
+  EXPECT_TRUE(waiting.receive());
 }
 
 std::string rank_frame(const std::string& user_id) {

@@ -131,7 +131,7 @@ Version Shop::text_version(storage::Db& db) const {
   return version;
 }
 
-Version Shop::learned_version(storage::Db& db) const {
+Version Shop::learned_version(storage::Db& db, const Size& size) const {
   Version version = text_version(db);
   ranking::Interactions interactions;
   db.history().for_each_user([&](std::string_view, std::span<const storage::Event> events) {
@@ -143,8 +143,8 @@ Version Shop::learned_version(storage::Db& db) const {
   });
 
   ranking::EncoderShape shape;
-  shape.width = 8;
-  shape.behaviours_max = 12;
+  shape.width = size.width;
+  shape.behaviours_max = size.behaviours_max;
   shape.items = version.card.items;
   shape.whitened_width = version.text_space.whitened_width();
   shape.actions = db.catalog().actions().size() + 1;

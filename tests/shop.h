@@ -42,8 +42,14 @@ class Shop {
   /// view ten items of kind u % 4, one a minute.
   void stock(Engine& engine);
 
+  /// Of what a version learned; more of each takes longer to rank by.
+  struct Size {
+    std::size_t width = 8;
+    std::size_t behaviours_max = 12;
+  };
   Version text_version(storage::Db& db) const;
-  Version learned_version(storage::Db& db) const;
+  Version learned_version(storage::Db& db) const { return learned_version(db, Size()); }
+  Version learned_version(storage::Db& db, const Size& size) const;
   std::string publish(Version version) const;
 
  private:

@@ -13,12 +13,13 @@
 #include "engine/models.h"
 #include "ranking/encoder.h"
 #include "ranking/ranker.h"
+#include "sanitized.h"
 #include "shop.h"
 
 namespace fovea::engine {
 namespace {
 
-constexpr int kSwaps = 1000;
+constexpr int kSwaps = unless_sanitized(1000, 250);
 constexpr int kThreads = 3;
 
 using Scores = std::vector<std::pair<std::string, double>>;  // as listed

@@ -3,7 +3,9 @@
 Owns generating the client, starting and ending the server, and small data to serve; what is expected of the answers is
 the tests'. Uses Debian's python3-thrift."""
 
+import atexit
 import json
+import os
 import pathlib
 import random
 import re
@@ -52,19 +54,35 @@ def write_shop(directory, items=60, users=30, events_per_user=20, seed=1):
     return items_file, events_file
 
 
-class Server:
-    """`fovea serve` on a free port, in its own process."""
+def connect(host, port, protocol="binary accelerated", framed=True, socket=None):
+    """`socket`: one that is made for that port and not open yet."""
+    from fovea_api import Fovea
 
-    def __init__(self, fovea, data):
+    socket = socket or TSocket.TSocket(host, port)
+    socket.setTimeout(60_000)
+    transport = TTransport.TFramedTransport(socket) if framed else TTransport.TBufferedTransport(socket)
+    client = Fovea.Client(FACTORIES[protocol]().getProtocol(transport))
+    transport.open()
+    return client
+
+
+class Server:
+    """`fovea serve` on a free port, in its own process, with further flags and variables of its environment."""
+
+    def __init__(self, fovea, data, flags=(), environment=None):
         self.process = subprocess.Popen(
-            [str(fovea), "serve", "--data", str(data), "--thrift", "127.0.0.1:0"], stderr=subprocess.PIPE, text=True
+            [str(fovea), "serve", "--data", str(data), "--thrift", "127.0.0.1:0", *flags],
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **(environment or {})},
         )
+        atexit.register(self.process.kill)  # a test that fails leaves none behind; nothing happens to one that ended
         self.log = []
         self.connections = []
         self.port = None
         for line in self.process.stderr:
             self.log.append(line)
-            found = re.search(r"serving Thrift on .*:(\d+)$", line.strip())
+            found = re.search(r'serving Thrift on [^"]*:(\d+)("}|)$', line.strip())
             if found:
                 self.port = int(found.group(1))
                 break
@@ -74,15 +92,9 @@ class Server:
         self.reader = threading.Thread(target=lambda: self.log.extend(self.process.stderr), daemon=True)
         self.reader.start()
 
-    def connect(self, protocol="binary accelerated", framed=True):
-        from fovea_api import Fovea
-
-        socket = TSocket.TSocket("127.0.0.1", self.port)
-        socket.setTimeout(60_000)
-        transport = TTransport.TFramedTransport(socket) if framed else TTransport.TBufferedTransport(socket)
-        client = Fovea.Client(FACTORIES[protocol]().getProtocol(transport))
-        transport.open()
-        self.connections.append(transport)
+    def connect(self, protocol="binary accelerated", framed=True, socket=None):
+        client = connect("127.0.0.1", self.port, protocol, framed, socket)
+        self.connections.append(client._iprot.trans)
         return client
 
     def stop(self):

@@ -2,11 +2,13 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 
 #include "engine/models.h"
 #include "engine/request.h"
+#include "sanitized.h"
 #include "shop.h"
 
 namespace fovea::engine {
@@ -22,6 +24,9 @@ std::string read(const fs::path& path) {
 void write(const fs::path& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
 }
+
+/// Every byte; with sanitizers some, which lie in each part of each file.
+constexpr std::size_t kStride = unless_sanitized<std::size_t>(1, 37);
 
 class VersionsTest : public testing::Test {
  protected:
@@ -115,7 +120,8 @@ TEST_F(VersionsTest, EveryTruncationIsRefused) {
   for (const auto& file : files) {
     const std::string whole = read(file);
     write(file, whole);
-    for (std::size_t size = whole.size(); size-- > 0;) {
+    for (std::size_t size = whole.size(); size > 0;) {
+      size -= std::min(size, kStride);
       fs::resize_file(file, size);
       ASSERT_THAT(complaint(), testing::HasSubstr(file.filename())) << size;
     }
@@ -139,8 +145,8 @@ TEST_F(VersionsTest, EveryFlippedByteIsRefused) {
       stream.seekp(static_cast<std::streamoff>(at));
       stream.put(byte).flush();
     };
-    for (std::size_t at = 0; at < whole.size(); ++at) {
-      put(at, static_cast<char>(whole[at] ^ (1 << (at % 8))));
+    for (std::size_t at = 0; at < whole.size(); at += kStride) {
+      put(at, static_cast<char>(whole[at] ^ (1 << (at / kStride % 8))));
       ASSERT_NE(complaint(), "") << file << " byte " << at;
       put(at, whole[at]);
     }

@@ -13,6 +13,8 @@
 #include <optional>
 #include <sstream>
 
+#include "ranking/encoder.h"
+
 namespace fovea::ranking {
 namespace {
 
@@ -262,6 +264,22 @@ TEST(Weights, NamesTheArrayThatIsMissingOrOfAnotherKind) {
   EXPECT_THAT(message([&] { weights.ids("a"); }), HasSubstr("'a'"));
   EXPECT_THAT(message([&] { weights.floats("a", {1, 2}); }), HasSubstr("'a'"));
   EXPECT_THAT(message([&] { weights.shape("z"); }), HasSubstr("'z'"));
+}
+
+// An array of width x width is made for what a file of width numbers claims.
+TEST(Weights, AnEncoderThatOnlyClaimsToBeWideIsRefusedBeforeRoomIsMadeForIt) {
+  constexpr std::uint32_t kWidth = 1'000'000;
+  Weights weights;
+  EncoderWeights({.width = 2, .heads = 1, .behaviours_max = 1, .whitened_width = 1, .actions = 1})
+      .save(weights);
+  ASSERT_NO_THROW(EncoderWeights::load(weights));
+  weights.put_ids("encoder.shape", {kWidth, 1, 1, 0, 0, 1});
+  weights.put("encoder.items", {0, kWidth}, {});
+  weights.put("encoder.text", {kWidth, 0}, {});
+  for (const char* name : {"encoder.positions", "encoder.actions"}) {
+    weights.put(name, {1, kWidth}, std::vector<float>(kWidth));
+  }
+  EXPECT_THROW(EncoderWeights::load(weights), WeightsError);
 }
 
 }  // namespace

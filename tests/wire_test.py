@@ -128,7 +128,7 @@ class Refusals(unittest.TestCase):
         self.assertEqual(caught.exception.field, field)
         self.assertTrue(caught.exception.message)
 
-    def test_fields_not_honoured_yet_and_values_out_of_range(self):
+    def test_an_experiment_that_is_not_declared_and_values_out_of_range(self):
         from fovea_api.ttypes import RankRequest
 
         client = server.connect()

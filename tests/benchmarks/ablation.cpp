@@ -211,7 +211,7 @@ void measure(const Data& data, const std::filesystem::path& encoders, const Vari
     if (popularity[question.target.row] == 0) cold.push_back(question);
   }
   const auto add = [&](const ranking::RankerWeights& ranker, Row& to) {
-    constexpr std::size_t kRetrieved = 500;  // as EngineOptions::retrieve
+    constexpr std::size_t kRetrieved = 500;  // of each source; serving takes as many of all
     const Quality all = quality(ranked_places(train, base, ranker, data.test, kRetrieved, options));
     to.hr_10.values.push_back(all.hr_10);
     to.ndcg_10.values.push_back(all.ndcg_10);

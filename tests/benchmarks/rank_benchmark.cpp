@@ -12,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "engine/models.h"
+#include "ranking/encoder.h"
 #include "ranking/model.h"
 #include "tests/benchmarks/shop.h"
 
@@ -77,6 +78,38 @@ void encode_and_score(benchmark::State& state) {
   }
 }
 
+// Whether the user encoder is cheaper for users who are encoded together: time is for all of them.
+void encode_users(benchmark::State& state) {
+  constexpr std::size_t kBehaviours = 50;
+  const auto users = static_cast<std::size_t>(state.range(0));
+  const fovea::ranking::EncoderShape shape{.behaviours_max = kBehaviours, .items = 10'000};
+  const auto weights = fovea::ranking::EncoderWeights::random(shape, 1);
+  fovea::ranking::EncoderBatch batch;
+  std::vector<float> vectors(users * kBehaviours * shape.width, 0.1F);
+  for (std::uint32_t u = 0; u < users; ++u) {
+    std::vector<fovea::ranking::Behaviour> behaviours;
+    std::vector<std::uint32_t> rows;
+    for (std::uint32_t i = 0; i < kBehaviours; ++i) {
+      behaviours.push_back({.row = i, .time_ms = 60'000 * std::int64_t{i}});
+      rows.push_back(u * kBehaviours + i);
+    }
+    batch.add(behaviours, rows);
+  }
+  for (auto _ : state) {
+    fovea::ranking::EncoderTape tape;
+    encode(fovea::ranking::Context{.threads = 1}, weights, vectors.data(), batch, 0, 0, tape);
+    benchmark::DoNotOptimize(tape.states.data());
+  }
+  state.SetItemsProcessed(state.iterations() * static_cast<std::int64_t>(users));
+}
+
+BENCHMARK(encode_users)
+    ->Name("model/encode_users")
+    ->Arg(1)
+    ->Arg(2)
+    ->Arg(4)
+    ->Arg(8)
+    ->Unit(benchmark::kMicrosecond);
 BENCHMARK(encode_and_score)->Name("model/encode_50_score_500")->Unit(benchmark::kMicrosecond);
 BENCHMARK(rank_user)->Name("rank/user")->Unit(benchmark::kMicrosecond);
 BENCHMARK(rank_user_explained)->Name("rank/user_explained")->Unit(benchmark::kMicrosecond);

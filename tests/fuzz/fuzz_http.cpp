@@ -17,10 +17,12 @@ using namespace fovea::api;
 
 namespace {
 
-/// Does nothing with arguments but give some back, so that they are written as well.
+/// Refuses what the handler refuses, and gives some of the rest back, so that it is written as
+/// well.
 class Echo : public FoveaNull {
  public:
   void rank(RankResponse& response, const RankRequest& request) override {
+    fovea::engine::validate(from_wire(request));
     response.request_id = request.user_id;
     for (const auto& id : request.candidates) response.items.emplace_back().item_id = id;
   }
@@ -29,10 +31,12 @@ class Echo : public FoveaNull {
     for (const auto& request : requests) rank(responses.emplace_back(), request);
   }
   std::int32_t putItems(const std::vector<Item>& items) override {
+    for (const auto& item : items) fovea::engine::validate(from_wire(item, ""), "");
     stored = items;
     return static_cast<std::int32_t>(items.size());
   }
   std::int32_t record(const std::vector<Event>& events) override {
+    for (const auto& event : events) fovea::engine::validate(from_wire(event), "");
     recorded = events;
     return static_cast<std::int32_t>(events.size());
   }

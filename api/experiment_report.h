@@ -1,0 +1,31 @@
+// An experiment's report as a table for people and as JSON for programs; api/experiment_page draws
+// it. Owns the names that its numbers go by and the sentences beside them.
+#pragma once
+
+#include <boost/json.hpp>
+#include <string>
+#include <vector>
+
+#include "engine/report.h"
+
+namespace fovea::api {
+
+/// Every number of the table and of the page's drawings. The sums of an arm go by the names that
+/// `fovea experiment analyze` reads.
+boost::json::object to_json(const engine::Report& report);
+
+/// Lines of at most 150 columns where names are short.
+std::string report_text(const engine::Report& report);
+
+// Shared with the page.
+
+std::string metric_title(const engine::Report& report, const engine::Metric& metric);
+/// "users" or "sessions".
+const char* units_name(const engine::Report& report);
+/// Whether the split was kept, who is left out, and what the numbers do not know.
+std::vector<std::string> report_notes(const engine::Report& report);
+/// "+12.3 %", or in the metric's unit where a relative difference is not to be had.
+std::string lift_number(const engine::Comparison& comparison, double value);
+std::string p_number(double p_value);
+
+}  // namespace fovea::api

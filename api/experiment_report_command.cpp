@@ -1,0 +1,58 @@
+// fovea experiment report: flags, and where the report goes.
+#include <iostream>
+#include <memory>
+#include <optional>
+
+#include "api/experiment_flags.h"
+#include "api/experiment_page.h"
+#include "api/experiment_report.h"
+#include "api/output_file.h"
+
+namespace fovea::api {
+namespace {
+
+struct Flags : ExperimentFlags {
+  std::filesystem::path html;
+  bool sequential = false;
+};
+
+void run(const Flags& flags) {
+  std::optional<OutputFile> html;
+  if (!flags.html.empty()) html.emplace("--html", flags.html);
+  engine::ReportOptions options;
+  options.success = flags.success;
+  options.version = flags.version;
+  options.window_ms = flags.window_ms();
+  options.sequential = flags.sequential;
+  options.now_ms = flags.until_ms();
+  const auto db = storage::Db::open(flags.data, storage::Access::kReadOnly);  // beside a server
+  const engine::Report report = engine::make_report(*db, flags.declared(*db), options);
+  if (html) html->write(experiment_page(report));
+  if (flags.json) {
+    std::cout << to_json(report) << '\n';
+  } else {
+    std::cout << report_text(report);
+  }
+}
+
+}  // namespace
+
+void add_report(CLI::App& experiment) {
+  const auto flags = std::make_shared<Flags>();
+  CLI::App* command = experiment.add_subcommand(
+      "report", "Say which variant is better, from what the store knows, beside a server or not");
+  command->footer(
+      "A unit counts for the variant it was first shown; behaviours count from that moment on: "
+      "one\n"
+      "that names its request when that was part of the experiment, one that names none within\n"
+      "the window. Days are UTC. The verdict is withheld when the split is not as declared.\n\n"
+      "Example:\n"
+      "  fovea experiment report --data shop --experiment no-ranker --html report.html");
+  flags->add_to(*command);
+  command->add_flag("--sequential", flags->sequential,
+                    "Intervals and p-values that hold at every look, for who looks daily");
+  command->add_option("--html", flags->html, "Also write a page with drawings")->type_name("FILE");
+  command->callback([flags] { run(*flags); });
+}
+
+}  // namespace fovea::api

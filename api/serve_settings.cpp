@@ -1,0 +1,342 @@
+// One table, from which flags, environment, file and the printed settings follow.
+#include "api/serve_settings.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "api/address.h"
+#include "api/log.h"
+#include "api/request_log.h"
+
+namespace fovea::api {
+namespace {
+
+using std::chrono::milliseconds;
+
+/// Where a setting's value lies. A function, so that one table serves every ServeSettings.
+using Place = std::variant<std::string& (*)(ServeSettings&), std::size_t& (*)(ServeSettings&),
+                           milliseconds& (*)(ServeSettings&), bool& (*)(ServeSettings&)>;
+
+struct Setting {
+  std::string_view key;
+  std::string_view flags;
+  std::string_view type;
+  std::string_view group;
+  std::string_view help;
+  Place place;
+  std::int64_t min = 0;  ///< Of numbers.
+  std::int64_t max = 0;
+  void (*check)(const std::string&) =
+      nullptr;  ///< Of texts; throws std::invalid_argument. Null: any will do.
+};
+
+constexpr std::string_view kListening = "Listening";
+constexpr std::string_view kLimits = "Limits";
+constexpr std::string_view kTimeouts = "Timeouts";
+constexpr std::string_view kLog = "Log";
+constexpr std::string_view kMachine = "Machine";
+
+constexpr std::int64_t kDayMs = 86'400'000;
+constexpr std::int64_t kMinuteMs = 60'000;
+constexpr std::int64_t kMessageBytesMin = 1024;
+constexpr std::int64_t kFrameBytesMax = std::int64_t{256} << 20;
+/// Thrift's memory buffers hold less than 2^31 bytes.
+constexpr std::int64_t kReplyBytesMax = (std::int64_t{1} << 31) - 1;
+
+void check_address(const std::string& text) { parse_host_port(text); }
+
+void check_device(const std::string& text) {
+  if (text != "cpu" && text != "gpu" && text != "auto") {
+    throw std::invalid_argument(
+        fmt::format("'{}' is nothing to rank on; cpu, gpu or auto is", text));
+  }
+}
+
+const std::array kSettings = {
+    Setting{"thrift", "--thrift", "HOST:PORT", kListening,
+            "Binary or compact protocol, framed or not; port 0: any free one",
+            +[](ServeSettings& to) -> std::string& { return to.thrift; }, 0, 0, check_address},
+    Setting{"http", "--http", "HOST:PORT", kListening,
+            "JSON over HTTP, health and metrics; port 0: any free one; empty: no such port",
+            +[](ServeSettings& to) -> std::string& { return to.http; }, 0, 0,
+            [](const std::string& text) {
+              if (!text.empty()) check_address(text);
+            }},
+    Setting{"insecure", "--insecure", "", kListening,
+            "Let other machines connect, without encryption",
+            +[](ServeSettings& to) -> bool& { return to.server.insecure; }},
+    Setting{"tls_cert", "--tls-cert", "FILE", kListening,
+            "Encrypt both ports, TLS 1.2 or newer: certificate chain, PEM",
+            +[](ServeSettings& to) -> std::string& { return to.tls_cert; }},
+    Setting{"tls_key", "--tls-key", "FILE", kListening, "The certificate's key, PEM",
+            +[](ServeSettings& to) -> std::string& { return to.tls_key; }},
+    Setting{"tls_client_ca", "--tls-client-ca", "FILE", kListening,
+            "Serve only clients with a certificate that is signed by one of these, PEM",
+            +[](ServeSettings& to) -> std::string& { return to.tls_client_ca; }},
+    Setting{"token_file", "--token-file", "FILE", kListening,
+            "Bearer tokens, one a line: what changes the store needs one over HTTP, and a client's "
+            "certificate over Thrift",
+            +[](ServeSettings& to) -> std::string& { return to.token_file; }},
+    Setting{"threads", "--threads", "N", kMachine,
+            "Answer so many requests at once; 0: one a core, or 64 with a GPU",
+            +[](ServeSettings& to) -> std::size_t& { return to.server.threads; }, 0, 1024},
+    Setting{"device", "--device", "NAME", kMachine,
+            "What ranks: cpu, gpu (the first NVIDIA GPU), or auto: that GPU where one answers",
+            +[](ServeSettings& to) -> std::string& { return to.device; }, 0, 0, check_device},
+    Setting{"gpu_memory_mib", "--gpu-memory,--gpu-memory-mib", "MIB", kMachine,
+            "Of the GPU's memory, what models may take; 0: nine tenths of what is free",
+            +[](ServeSettings& to) -> std::size_t& { return to.gpu.memory_mib_max; }, 0,
+            std::int64_t{1} << 24},
+    Setting{"store_memory_mib", "--store-memory-mib", "MIB", kMachine,
+            "For what the store has read and not yet written into tables; models need more beside",
+            +[](ServeSettings& to) -> std::size_t& { return to.store_memory_mib; }, 16,
+            std::int64_t{1} << 24},
+    Setting{"deadline_ms", "--deadline-ms", "MS", kLimits,
+            "Deadline of a request that names none; 0: none",
+            +[](ServeSettings& to) -> milliseconds& { return to.server.deadline_default; }, 0,
+            kMinuteMs},
+    Setting{"wait_max_ms", "--wait-max-ms", "MS", kLimits,
+            "Refuse a request that would wait longer for its turn; 0: requests_max alone says",
+            +[](ServeSettings& to) -> milliseconds& { return to.server.wait_max; }, 0, kMinuteMs},
+    Setting{"requests_max", "--requests-max", "N", kLimits,
+            "Requests being answered or waiting, a port; further ones are refused",
+            +[](ServeSettings& to) -> std::size_t& { return to.server.requests_max; }, 1,
+            1'000'000},
+    Setting{"connections_max", "--connections-max", "N", kLimits,
+            "Open connections, a port; further ones are closed at once",
+            +[](ServeSettings& to) -> std::size_t& { return to.server.connections_max; }, 1,
+            1'000'000},
+    Setting{"pipelined_max", "--pipelined-max", "N", kLimits,
+            "Requests of one Thrift connection being answered or waiting",
+            +[](ServeSettings& to) -> std::size_t& { return to.server.pipelined_max; }, 1, 4096},
+    Setting{"frame_bytes_max", "--frame-bytes-max", "BYTES", kLimits,
+            "Longest request; over HTTP a body is at most 1 MiB all the same",
+            +[](ServeSettings& to) -> std::size_t& { return to.server.frame_bytes_max; },
+            kMessageBytesMin, kFrameBytesMax},
+    Setting{"reply_bytes_max", "--reply-bytes-max", "BYTES", kLimits,
+            "Longest answer; a longer one becomes an error",
+            +[](ServeSettings& to) -> std::size_t& { return to.server.reply_bytes_max; },
+            kMessageBytesMin, kReplyBytesMax},
+    Setting{"unsent_bytes_max", "--unsent-bytes-max", "BYTES", kLimits,
+            "Answers that a Thrift connection has not taken; beyond, no more is read from it",
+            +[](ServeSettings& to) -> std::size_t& { return to.server.unsent_bytes_max; },
+            kMessageBytesMin, kReplyBytesMax},
+    Setting{"idle_timeout_ms", "--idle-timeout-ms", "MS", kTimeouts,
+            "A connection's, between requests; 0: none",
+            +[](ServeSettings& to) -> milliseconds& { return to.server.idle_timeout; }, 0, kDayMs},
+    Setting{"read_timeout_ms", "--read-timeout-ms", "MS", kTimeouts,
+            "From a request's first byte to its last; 0: none",
+            +[](ServeSettings& to) -> milliseconds& { return to.server.read_timeout; }, 0, kDayMs},
+    Setting{"write_timeout_ms", "--write-timeout-ms", "MS", kTimeouts,
+            "Until a whole answer is taken; 0: none",
+            +[](ServeSettings& to) -> milliseconds& { return to.server.write_timeout; }, 0, kDayMs},
+    Setting{"drain_timeout_ms", "--drain-timeout-ms", "MS", kTimeouts,
+            "How long the end waits for what is being answered; 0: as long as it takes",
+            +[](ServeSettings& to) -> milliseconds& { return to.server.drain_timeout; }, 0, kDayMs},
+    Setting{"log_format", "--log-format", "FORMAT", kLog,
+            "Of the log on stderr: text, or json, an object a line",
+            +[](ServeSettings& to) -> std::string& { return to.log_format; }, 0, 0,
+            [](const std::string& text) { parse_log_format(text); }},
+    Setting{"log_requests", "--log-requests", "WHICH", kLog,
+            "Requests with a line in the log: none, all, or slow:MS, those that took MS "
+            "milliseconds, failed or were degraded",
+            +[](ServeSettings& to) -> std::string& { return to.log_requests; }, 0, 0,
+            [](const std::string& text) { parse_log_requests(text); }},
+};
+
+const Setting* find_setting(std::string_view key) {
+  const auto* found = std::find_if(kSettings.begin(), kSettings.end(),
+                                   [&](const Setting& setting) { return setting.key == key; });
+  return found == kSettings.end() ? nullptr : found;
+}
+
+std::string variable_of(const Setting& setting) {
+  std::string name = "FOVEA_SERVER_";
+  for (const char c : setting.key) name += c == '_' ? '_' : static_cast<char>(c - 'a' + 'A');
+  return name;
+}
+
+using Value = std::variant<std::monostate, std::string, std::int64_t, bool>;
+
+std::string expected(const Setting& setting) {
+  if (std::holds_alternative<std::string& (*)(ServeSettings&)>(setting.place)) return "a string";
+  if (std::holds_alternative<bool& (*)(ServeSettings&)>(setting.place)) return "true or false";
+  return fmt::format("a whole number from {} to {}", setting.min, setting.max);
+}
+
+/// What a flag or a variable says, which have no types. What is no value of the setting stays text.
+Value parse(const Setting& setting, const std::string& text) {
+  if (std::holds_alternative<std::string& (*)(ServeSettings&)>(setting.place)) return text;
+  if (std::holds_alternative<bool& (*)(ServeSettings&)>(setting.place)) {
+    if (text == "true") return true;
+    if (text == "false") return false;
+    return text;
+  }
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return text;
+  return number;
+}
+
+/// Sets it, or returns what would be right.
+std::optional<std::string> set(ServeSettings& to, const Setting& setting, const Value& value) {
+  const auto wrong = [&] { return fmt::format("{} is expected", expected(setting)); };
+  return std::visit(
+      [&](auto place) -> std::optional<std::string> {
+        auto& here = place(to);
+        using Here = std::remove_reference_t<decltype(here)>;
+        if constexpr (std::is_same_v<Here, std::string> || std::is_same_v<Here, bool>) {
+          const auto* given = std::get_if<Here>(&value);
+          if (given == nullptr) return wrong();
+          if constexpr (std::is_same_v<Here, std::string>) {
+            try {
+              if (setting.check != nullptr) setting.check(*given);
+            } catch (const std::invalid_argument& error) {
+              return error.what();
+            }
+          }
+          here = *given;
+        } else {
+          const auto* number = std::get_if<std::int64_t>(&value);
+          if (number == nullptr || *number < setting.min || *number > setting.max) return wrong();
+          here = Here(*number);
+        }
+        return std::nullopt;
+      },
+      setting.place);
+}
+
+std::string toml_value(ServeSettings& settings, const Setting& setting) {
+  return std::visit(
+      [&](auto place) -> std::string {
+        const auto& here = place(settings);
+        using Here = std::remove_cvref_t<decltype(here)>;
+        if constexpr (std::is_same_v<Here, std::string>) {
+          std::string quoted;
+          append_json_string(quoted, here);  // a basic string of TOML has the same escapes
+          return quoted;
+        } else if constexpr (std::is_same_v<Here, milliseconds>) {
+          return std::to_string(here.count());
+        } else {
+          return fmt::format("{}", here);
+        }
+      },
+      setting.place);
+}
+
+/// One source after the other, the weakest first.
+class Resolution {
+ public:
+  Resolution() {
+    for (const Setting& setting : kSettings) sources(setting) = "default";
+  }
+
+  void take(const Setting& setting, const Value& value, const std::string& source,
+            const std::string& shown, bool flag = false) {
+    const auto wrong = set(resolved_.settings, setting, value);
+    if (!wrong) {
+      sources(setting) = source;
+    } else {
+      resolved_.complaints.push_back(
+          flag ? fmt::format("{} is {}; {}", source, shown, *wrong)
+               : fmt::format("{}: {} is {}; {}", source, setting.key, shown, *wrong));
+      resolved_.flag_is_wrong |= flag;
+    }
+  }
+  void complain(std::string what) { resolved_.complaints.push_back(std::move(what)); }
+  ResolvedSettings result() { return std::move(resolved_); }
+
+ private:
+  std::string& sources(const Setting& setting) {
+    return resolved_.sources[std::string(setting.key)];
+  }
+
+  ResolvedSettings resolved_;
+};
+
+std::string known_keys() {
+  std::vector<std::string_view> keys;
+  for (const Setting& setting : kSettings) keys.push_back(setting.key);
+  return fmt::format("{}", fmt::join(keys, ", "));
+}
+
+std::string first_flag(const Setting& setting) {
+  return std::string(setting.flags.substr(0, setting.flags.find(',')));
+}
+
+}  // namespace
+
+void add_setting_flags(CLI::App& command, SettingTexts& given) {
+  ServeSettings defaults;
+  for (const Setting& setting : kSettings) {
+    const std::string key(setting.key);
+    const std::string flags(setting.flags);
+    const std::string help(setting.help);
+    if (std::holds_alternative<bool& (*)(ServeSettings&)>(setting.place)) {
+      command.add_flag_callback(
+                 flags, [&given, key] { given[key] = "true"; }, help)
+          ->group(std::string(setting.group));
+      continue;
+    }
+    std::string standard = toml_value(defaults, setting);
+    std::erase(standard, '"');
+    command
+        .add_option_function<std::string>(
+            flags, [&given, key](const std::string& text) { given[key] = text; }, help)
+        ->default_str(standard)
+        ->type_name(std::string(setting.type))
+        ->group(std::string(setting.group));
+  }
+}
+
+ResolvedSettings resolve_settings(const SettingTexts& flags, const std::filesystem::path& file,
+                                  const std::vector<FileSetting>& from_file) {
+  Resolution resolution;
+  for (const FileSetting& given : from_file) {
+    const std::string source = fmt::format("{}:{}", file.string(), given.line);
+    if (const Setting* setting = find_setting(given.key)) {
+      resolution.take(*setting, given.value, source, given.shown);
+    } else {
+      resolution.complain(fmt::format("{}: [server] has no key '{}'; known are {}", source,
+                                      given.key, known_keys()));
+    }
+  }
+  for (const Setting& setting : kSettings) {
+    const std::string variable = variable_of(setting);
+    if (const char* text = std::getenv(variable.c_str())) {
+      resolution.take(setting, parse(setting, text), variable, fmt::format("\"{}\"", text));
+    }
+  }
+  for (const Setting& setting : kSettings) {
+    const auto found = flags.find(setting.key);
+    if (found == flags.end()) continue;
+    resolution.take(setting, parse(setting, found->second), first_flag(setting),
+                    fmt::format("\"{}\"", found->second), true);
+  }
+  return resolution.result();
+}
+
+std::string to_toml(const ResolvedSettings& resolved) {
+  constexpr std::size_t kCommentAt = 36;
+  ServeSettings settings = resolved.settings;
+  std::string toml = "[server]\n";
+  for (const Setting& setting : kSettings) {
+    const std::string line = fmt::format("{} = {}", setting.key, toml_value(settings, setting));
+    toml +=
+        fmt::format("{:<{}}  # {}\n", line, kCommentAt, resolved.sources.find(setting.key)->second);
+  }
+  return toml;
+}
+
+}  // namespace fovea::api
