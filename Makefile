@@ -49,7 +49,7 @@ fuzz: install-check ## Run each fuzzer for SECONDS (60)
 
 tidy: build-asan/build.ninja ## clang-tidy over every source, warnings are errors
 	@ninja -C build-asan -j $(JOBS)
-	@run-clang-tidy-19 -quiet -p build-asan -j $(JOBS) "$(CURDIR)/(storage|ranking|index|engine|api|tests)/"
+	@run-clang-tidy-19 -quiet -p build-asan -j $(JOBS) "$(CURDIR)/(build-asan/)?(storage|ranking|index|engine|api|tests)/"
 
 format: install-format ## Rewrite every source in the project's format
 	@$(OURS) | xargs clang-format-19 -i

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "api/estimates.h"
 #include "api/json_fields.h"
 #include "engine/count_tests.h"
 #include "engine/multiple_testing.h"
@@ -19,7 +20,6 @@ namespace fovea::api {
 namespace {
 
 namespace json = boost::json;
-using engine::InvalidRequest;
 
 /// Called with the path of the field, such as "control.n".
 using Read = std::function<void(std::string_view path, const json::value& value)>;
@@ -46,7 +46,7 @@ template <typename Value>
 Value required(std::string_view path, std::string_view name, const std::optional<Value>& value) {
   if (value) return *value;
   const auto full = fmt::format("{}.{}", path, name);
-  throw InvalidRequest(full, fmt::format("{} is missing", full));
+  throw engine::InvalidRequest(full, fmt::format("{} is missing", full));
 }
 
 Read number_into(std::optional<double>& value) {
@@ -97,21 +97,6 @@ engine::Arm arm_of(std::string_view path, const json::value& value) {
           required(path, "sum_squares", squares), before.read(path), below.read(path)};
 }
 
-json::array to_json(const engine::Interval& interval) { return {interval.low, interval.high}; }
-
-json::object to_json(const engine::Estimate& estimate) {
-  return {{"estimate", estimate.estimate},
-          {"standard_error", estimate.standard_error},
-          {"ci", to_json(estimate.ci)},
-          {"p_value", estimate.p_value}};
-}
-
-json::object to_json(const engine::PolicyValue& value) {
-  return {{"estimate", value.estimate},
-          {"standard_error", value.standard_error},
-          {"ci", to_json(value.ci)}};
-}
-
 std::vector<double> numbers_of(std::string_view path, const json::value& value) {
   std::vector<double> numbers;
   for (const json::value& number : list_of(path, value)) {
@@ -145,7 +130,7 @@ json::object sign_test(std::string_view path, const json::value& value, double a
   std::optional<std::int64_t> losses;
   read_each(path, object_of(path, value),
             {{"wins", integer_into(wins)}, {"losses", integer_into(losses)}});
-  return to_json(
+  return estimate_json(
       engine::sign_test(required(path, "wins", wins), required(path, "losses", losses), alpha));
 }
 
@@ -179,9 +164,9 @@ json::object off_policy(std::string_view path, const json::value& value, double 
   }
   const engine::OffPolicy policy = engine::evaluate_policy(log, path, alpha);
   json::object result{{"effective_sample", policy.effective_sample},
-                      {"ips", to_json(policy.ips)},
-                      {"snips", to_json(policy.snips)}};
-  if (policy.doubly_robust) result["doubly_robust"] = to_json(*policy.doubly_robust);
+                      {"ips", policy_value_json(policy.ips)},
+                      {"snips", policy_value_json(policy.snips)}};
+  if (policy.doubly_robust) result["doubly_robust"] = policy_value_json(*policy.doubly_robust);
   return result;
 }
 
@@ -224,10 +209,10 @@ json::object analyze(const json::object& summary) {
   if (control || treatment) {
     if (!control || !treatment) {
       const std::string missing = control ? "treatment" : "control";
-      throw InvalidRequest(missing,
-                           fmt::format("{} is missing; a difference is between two arms", missing));
+      throw engine::InvalidRequest(
+          missing, fmt::format("{} is missing; a difference is between two arms", missing));
     }
-    result = to_json(engine::compare(*control, *treatment, options));
+    result = estimate_json(engine::compare(*control, *treatment, options));
   }
   for (const auto& [name, value] : others) {
     if (name == "sample_ratio") {
@@ -243,9 +228,10 @@ json::object analyze(const json::object& summary) {
     }
   }
   if (result.empty()) {
-    throw InvalidRequest("",
-                         "there is nothing to analyze; give control and treatment, sample_ratio, "
-                         "p_values, sign_test or off_policy");
+    throw engine::InvalidRequest(
+        "",
+        "there is nothing to analyze; give control and treatment, sample_ratio, "
+        "p_values, sign_test or off_policy");
   }
   return result;
 }

@@ -25,7 +25,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kTimeout{30'000};
 
-struct Flags {
+struct AskFlags {
   std::string address;
   std::string user;
   std::string query;
@@ -67,7 +67,7 @@ Number number_of(const std::string& text, const char* flag, const char* wanted) 
   return number;
 }
 
-void add_rules(const Flags& flags, RankRequest& request) {
+void add_rules(const AskFlags& flags, RankRequest& request) {
   for (const auto& text : flags.session) {
     const auto [action, item] = cut_at(text, text.find(':'), "--session", "ACTION:ITEM");
     Event& event = request.session.emplace_back();
@@ -104,7 +104,7 @@ void add_rules(const Flags& flags, RankRequest& request) {
   if (!flags.page.empty()) request.__set_page_token(flags.page);
 }
 
-RankRequest to_request(const Flags& flags) {
+RankRequest to_request(const AskFlags& flags) {
   RankRequest request;
   if (!flags.user.empty()) request.__set_user_id(flags.user);
   if (!flags.query.empty()) request.__set_query(flags.query);
@@ -118,7 +118,7 @@ RankRequest to_request(const Flags& flags) {
   return request;
 }
 
-void ask(const Flags& flags) {
+void ask(const AskFlags& flags) {
   const RankRequest request = to_request(flags);
   Client client(parse_host_port(flags.address), kTimeout, flags.tls);
   try {
@@ -137,7 +137,7 @@ void ask(const Flags& flags) {
 }  // namespace
 
 void add_ask(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<AskFlags>();
   CLI::App* command = app.add_subcommand("ask", "Ask a running server for a ranking");
   command->add_option("address", flags->address, "HOST:PORT of `fovea serve`")->required();
   command->add_option("--user", flags->user, "Rank for this user's behaviours");

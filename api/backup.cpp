@@ -14,7 +14,7 @@
 namespace fovea::api {
 namespace {
 
-struct Flags {
+struct BackupFlags {
   std::filesystem::path data;
   std::filesystem::path to;
   bool json = false;
@@ -22,7 +22,7 @@ struct Flags {
 
 constexpr double kMegabyte = 1024 * 1024;
 
-void print(const engine::BackupResult& result, const Flags& flags, double seconds) {
+void print(const engine::BackupResult& result, const BackupFlags& flags, double seconds) {
   if (flags.json) {
     boost::json::object object;
     object["to"] = flags.to.string();
@@ -57,7 +57,7 @@ To restore, serve the backup, or move it to where the data directory was:
 }  // namespace
 
 void add_backup(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<BackupFlags>();
   CLI::App* command =
       app.add_subcommand("backup", "Copy a data directory that may be served meanwhile");
   command->footer(kHelp);

@@ -30,7 +30,7 @@ namespace fovea::api {
 namespace {
 
 constexpr double kWarmUpS = 2;
-constexpr std::chrono::milliseconds kTimeout{30'000};  // of the first question
+constexpr std::chrono::milliseconds kFirstAnswerTimeout{30'000};  // of the first question
 // Where no rates are given.
 constexpr double kFirstRate = 100;
 constexpr double kRateFactor = 1.25;
@@ -38,7 +38,7 @@ constexpr double kRateMax = 1e6;
 /// So many rates in a row that do not keep the bound are the end; one may be the machine's mood.
 constexpr int kMisses = 2;
 
-struct Flags {
+struct BenchFlags {
   std::filesystem::path data;
   std::string thrift;
   TlsFiles tls;
@@ -67,7 +67,7 @@ struct Served {
 
 void connect(const HostPort& address, std::size_t connections, const TlsFiles& tls,
              Served& served) {
-  Client client(address, kTimeout, tls);
+  Client client(address, kFirstAnswerTimeout, tls);
   try {
     client->status(served.status);
   } catch (const std::exception& error) {
@@ -77,7 +77,7 @@ void connect(const HostPort& address, std::size_t connections, const TlsFiles& t
 }
 
 /// A server that runs; only who and what to draw comes from the directory, as it was when opened.
-Served find_server(const Flags& flags) {
+Served find_server(const BenchFlags& flags) {
   Served served;
   {
     const auto db = storage::Db::open(flags.data, storage::Access::kReadOnly);
@@ -90,7 +90,7 @@ Served find_server(const Flags& flags) {
   return served;
 }
 
-Served serve_here(const Flags& flags) {
+Served serve_here(const BenchFlags& flags) {
   const std::size_t threads =
       flags.threads > 0 ? flags.threads : std::max(1U, std::thread::hardware_concurrency());
   Served served;
@@ -124,7 +124,7 @@ std::string processor_name() {
 }
 
 /// Measures the rates given; else raises the rate until it does not keep the bound.
-void measure(const Flags& flags, Served& served, BenchReport& report) {
+void measure(const BenchFlags& flags, Served& served, BenchReport& report) {
   Workload workload(served.population, flags.workload);
   const auto at = [&](double rate) -> const LoadResult& {
     const LoadResult& result = report.rates.emplace_back(run_load(*served.target, workload,
@@ -148,7 +148,7 @@ void measure(const Flags& flags, Served& served, BenchReport& report) {
   }
 }
 
-void bench(const Flags& flags) {
+void bench(const BenchFlags& flags) {
   validate(flags.workload);
   if (!std::filesystem::is_directory(flags.data)) {
     throw std::runtime_error(fmt::format("there is no data directory {}", flags.data.string()));
@@ -178,7 +178,7 @@ void bench(const Flags& flags) {
 }  // namespace
 
 void add_bench(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<BenchFlags>();
   CLI::App* command =
       app.add_subcommand("bench", "Measure latency under load, and the load that a bound allows");
   command->footer(

@@ -30,7 +30,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Flags {
+struct DemoFlags {
   std::optional<fs::path> source;
   std::optional<fs::path> data;
 };
@@ -151,7 +151,7 @@ std::vector<std::string> well_known(engine::Engine& engine) {
   return items;
 }
 
-void go_on(const Flags& flags, const std::string& user) {
+void go_on(const DemoFlags& flags, const std::string& user) {
   std::cout << "\nGo on:\n";
   std::string data = "shop";
   if (flags.data) {
@@ -168,7 +168,7 @@ void go_on(const Flags& flags, const std::string& user) {
       data, user);
 }
 
-void run(const Flags& flags) {
+void run(const DemoFlags& flags) {
   spdlog::set_level(spdlog::level::warn);  // the story is told on stdout
   std::optional<TemporaryDirectory> temporary;
   if (!flags.data) temporary.emplace();
@@ -213,7 +213,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_demo(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<DemoFlags>();
   CLI::App* command = app.add_subcommand("demo", "Show everything in a minute");
   command->footer(
       "A catalogue and its users, a trained model's quality, one user's list, one new behaviour,\n"

@@ -21,7 +21,7 @@
 namespace fovea::api {
 namespace {
 
-struct Flags {
+struct EvaluateFlags {
   std::filesystem::path data;
   engine::EvaluateOptions options;
   engine::DeviceChoice device = engine::DeviceChoice::kCpu;
@@ -31,7 +31,8 @@ struct Flags {
 };
 
 /// Trains the current version's recipe anew for each seed, and leaves the version as it is.
-boost::json::object evaluate_seeds(engine::Engine& engine, const Flags& flags, Progress& progress) {
+boost::json::object evaluate_seeds(engine::Engine& engine, const EvaluateFlags& flags,
+                                   Progress& progress) {
   const auto current = engine.snapshot().model;
   if (!current) {
     throw engine::InvalidRequest("data",
@@ -58,7 +59,7 @@ boost::json::object evaluate_seeds(engine::Engine& engine, const Flags& flags, P
   return over_seeds(seeds, runs);
 }
 
-void run(Flags flags) {
+void run(EvaluateFlags flags) {
   std::ofstream users;
   if (!flags.users.empty()) {
     users.open(flags.users);
@@ -103,7 +104,7 @@ void run(Flags flags) {
 }  // namespace
 
 void add_evaluate(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<EvaluateFlags>();
   flags->options.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   CLI::App* command =
       app.add_subcommand("evaluate", "Measure the current version on what was held out");

@@ -8,6 +8,7 @@
 #include <optional>
 #include <stdexcept>
 
+#include "api/estimates.h"
 #include "api/experiment_flags.h"
 #include "engine/engine.h"
 #include "engine/live_model.h"
@@ -19,7 +20,7 @@ namespace {
 
 namespace json = boost::json;
 
-struct Flags : ExperimentFlags {
+struct OffPolicyFlags : ExperimentFlags {
   std::optional<std::string> model_version;
   std::optional<std::string> variant;
   bool no_ranker = false;
@@ -30,7 +31,7 @@ struct Target {
   std::optional<std::string> model_version;  ///< Absent: the one that serves.
 };
 
-Target target_of(const Flags& flags, const engine::Experiment& experiment) {
+Target target_of(const OffPolicyFlags& flags, const engine::Experiment& experiment) {
   if (!flags.variant) return {{!flags.no_ranker, {}}, flags.model_version};
   std::string names;
   for (const engine::Variant& variant : experiment.variants) {
@@ -50,7 +51,8 @@ Target target_of(const Flags& flags, const engine::Experiment& experiment) {
                                            experiment.name, *flags.variant, names));
 }
 
-engine::Snapshot snapshot_of(engine::Engine& engine, const Flags& flags, const Target& target) {
+engine::Snapshot snapshot_of(engine::Engine& engine, const OffPolicyFlags& flags,
+                             const Target& target) {
   engine::Snapshot serving = engine.snapshot();
   if (!target.model_version ||
       (serving.model && serving.model->card().version == *target.model_version)) {
@@ -62,13 +64,7 @@ engine::Snapshot snapshot_of(engine::Engine& engine, const Flags& flags, const T
   return engine.snapshot(live);
 }
 
-json::object to_json(const engine::PolicyValue& value) {
-  return {{"estimate", value.estimate},
-          {"standard_error", value.standard_error},
-          {"ci", {value.ci.low, value.ci.high}}};
-}
-
-void run(const Flags& flags) {
+void run(const OffPolicyFlags& flags) {
   if (!flags.model_version && !flags.variant && !flags.no_ranker) {
     throw std::invalid_argument(
         "no policy to judge; give --model-version, --no-ranker or --variant");
@@ -110,9 +106,9 @@ void run(const Flags& flags) {
                               {"choices", slice.choices.size()},
                               {"effective_sample", values.effective_sample},
                               {"logged_reward", slice.logged_reward},
-                              {"ips", to_json(values.ips)},
-                              {"snips", to_json(values.snips)},
-                              {"doubly_robust", to_json(*values.doubly_robust)}}
+                              {"ips", policy_value_json(values.ips)},
+                              {"snips", policy_value_json(values.snips)},
+                              {"doubly_robust", policy_value_json(*values.doubly_robust)}}
               << '\n';
     return;
   }
@@ -134,7 +130,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_off_policy(CLI::App& experiment) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<OffPolicyFlags>();
   CLI::App* command = experiment.add_subcommand(
       "off-policy", "Estimate what another policy would have earned, from lists left to chance");
   command->footer(

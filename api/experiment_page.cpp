@@ -189,7 +189,7 @@ std::string cells_against_control(const engine::Comparison& comparison) {
   return cells + "<td></td><td></td>";
 }
 
-std::string metrics_table(const engine::Report& report) {
+std::string metrics_section(const engine::Report& report) {
   std::string rows = fmt::format(
       "<tr><th>metric</th><th>mean</th><th>interval</th><th>lift</th><th>{:g} % interval</th>"
       "<th>p</th><th>adjusted</th><th>lift with CUPED</th><th>variance</th></tr>\n",
@@ -266,7 +266,7 @@ std::string experiment_page(const engine::Report& report) {
     body += preferences(report);
   } else {
     body += drawings(report);
-    body += "<section>\n<h2>Metrics</h2>\n" + metrics_table(report) + "</section>\n";
+    body += "<section>\n<h2>Metrics</h2>\n" + metrics_section(report) + "</section>\n";
   }
   body += "<section>\n<h2>What was asked</h2>\n<dl>";
   body += term("experiment", report.experiment);

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "api/chart.h"
+#include "api/estimates.h"
 #include "api/table.h"
 #include "engine/count_tests.h"
 
@@ -34,15 +35,6 @@ const char* key(MetricKind kind) {
   return "guardrail";
 }
 
-json::array to_json(const engine::Interval& interval) { return {interval.low, interval.high}; }
-
-json::object to_json(const engine::Estimate& estimate) {
-  return {{"estimate", estimate.estimate},
-          {"standard_error", estimate.standard_error},
-          {"ci", to_json(estimate.ci)},
-          {"p_value", estimate.p_value}};
-}
-
 json::object to_json(const engine::Arm& arm) {
   json::object sums{{"n", arm.n}, {"sum", arm.sum}, {"sum_squares", arm.sum_squares}};
   if (arm.before) {
@@ -64,11 +56,11 @@ json::object to_json(const engine::Comparison& comparison) {
     object["not_compared"] = comparison.not_compared;
     return object;
   }
-  object["absolute"] = to_json(*comparison.absolute);
-  if (comparison.relative) object["relative"] = to_json(*comparison.relative);
+  object["absolute"] = estimate_json(*comparison.absolute);
+  if (comparison.relative) object["relative"] = estimate_json(*comparison.relative);
   object["adjusted_p_value"] = comparison.adjusted_p_value;
   if (comparison.with_cuped) {
-    object["with_cuped"] = to_json(*comparison.with_cuped);
+    object["with_cuped"] = estimate_json(*comparison.with_cuped);
     object["variance_reduction"] = comparison.variance_reduction;
   }
   return object;
@@ -82,7 +74,7 @@ json::object to_json(const engine::Report& report, const engine::Metric& metric)
     json::object variant{{"name", report.variants[v].name}, {"sums", to_json(metric.arms[v])}};
     if (metric.means[v]) {
       variant["mean"] = metric.means[v]->estimate;
-      variant["ci"] = to_json(metric.means[v]->ci);
+      variant["ci"] = interval_json(metric.means[v]->ci);
     }
     if (v > 0) variant["against_control"] = to_json(metric.against_control[v - 1]);
     variants.push_back(std::move(variant));
@@ -100,9 +92,9 @@ json::object to_json(const engine::Report& report, const engine::ReportDay& day)
                          {"units", of_variant.units}};
     if (of_variant.mean) {
       variant["mean"] = of_variant.mean->estimate;
-      variant["ci"] = to_json(of_variant.mean->ci);
+      variant["ci"] = interval_json(of_variant.mean->ci);
     }
-    if (v > 0 && day.lifts[v - 1]) variant["lift_so_far"] = to_json(*day.lifts[v - 1]);
+    if (v > 0 && day.lifts[v - 1]) variant["lift_so_far"] = estimate_json(*day.lifts[v - 1]);
     variants.push_back(std::move(variant));
   }
   return object;
@@ -237,7 +229,7 @@ std::vector<std::string> report_notes(const engine::Report& report) {
   return notes;
 }
 
-json::object to_json(const engine::Report& report) {
+json::object report_json(const engine::Report& report) {
   json::object object{{"experiment", report.experiment},
                       {"version", report.version},
                       {"unit", report.unit == engine::Unit::kUser ? "user_id" : "session"},
@@ -269,7 +261,7 @@ json::object to_json(const engine::Report& report) {
                       {"wins", preference.wins},
                       {"losses", preference.losses},
                       {"draws", preference.draws},
-                      {"share_of_wins", to_json(preference.share_of_wins)}});
+                      {"share_of_wins", estimate_json(preference.share_of_wins)}});
     }
     return object;
   }

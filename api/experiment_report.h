@@ -12,7 +12,7 @@ namespace fovea::api {
 
 /// Every number of the table and of the page's drawings. The sums of an arm go by the names that
 /// `fovea experiment analyze` reads.
-boost::json::object to_json(const engine::Report& report);
+boost::json::object report_json(const engine::Report& report);
 
 /// Lines of at most 150 columns where names are short.
 std::string report_text(const engine::Report& report);

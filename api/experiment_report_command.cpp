@@ -11,12 +11,12 @@
 namespace fovea::api {
 namespace {
 
-struct Flags : ExperimentFlags {
+struct ReportFlags : ExperimentFlags {
   std::filesystem::path html;
   bool sequential = false;
 };
 
-void run(const Flags& flags) {
+void run(const ReportFlags& flags) {
   std::optional<OutputFile> html;
   if (!flags.html.empty()) html.emplace("--html", flags.html);
   engine::ReportOptions options;
@@ -29,7 +29,7 @@ void run(const Flags& flags) {
   const engine::Report report = engine::make_report(*db, flags.declared(*db), options);
   if (html) html->write(experiment_page(report));
   if (flags.json) {
-    std::cout << to_json(report) << '\n';
+    std::cout << report_json(report) << '\n';
   } else {
     std::cout << report_text(report);
   }
@@ -38,7 +38,7 @@ void run(const Flags& flags) {
 }  // namespace
 
 void add_report(CLI::App& experiment) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<ReportFlags>();
   CLI::App* command = experiment.add_subcommand(
       "report", "Say which variant is better, from what the store knows, beside a server or not");
   command->footer(

@@ -8,7 +8,6 @@ namespace fovea::api {
 namespace {
 
 namespace json = boost::json;
-using engine::InvalidRequest;
 
 storage::AttributeValue attribute_of(const std::string& field, const json::value& value) {
   switch (value.kind()) {
@@ -58,8 +57,8 @@ std::vector<float> embedding_of(const json::value& value) {
 
 json::object parse_object(std::string_view text, std::size_t depth_max) {
   if (text.size() > kJsonBytesMax) {
-    throw InvalidRequest("", fmt::format("this is {} bytes long; at most {} are allowed",
-                                         text.size(), kJsonBytesMax));
+    throw engine::InvalidRequest("", fmt::format("this is {} bytes long; at most {} are allowed",
+                                                 text.size(), kJsonBytesMax));
   }
   json::parse_options options;
   options.max_depth = depth_max;
@@ -68,12 +67,13 @@ json::object parse_object(std::string_view text, std::size_t depth_max) {
   const std::size_t read = parser.write_some(text.data(), text.size(), error);
   if (!error && read < text.size()) error = json::error::extra_data;
   if (error) {
-    throw InvalidRequest(
+    throw engine::InvalidRequest(
         "", fmt::format("this is not one JSON object: {} at byte {}", error.message(), read));
   }
   json::value value = parser.release();
   if (!value.is_object()) {
-    throw InvalidRequest("", fmt::format("this is {}; a JSON object is expected", describe(value)));
+    throw engine::InvalidRequest(
+        "", fmt::format("this is {}; a JSON object is expected", describe(value)));
   }
   return std::move(value.get_object());
 }

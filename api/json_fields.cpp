@@ -6,7 +6,6 @@
 namespace fovea::api {
 
 namespace json = boost::json;
-using engine::InvalidRequest;
 
 std::string describe(const json::value& value) {
   switch (value.kind()) {
@@ -28,8 +27,8 @@ std::string describe(const json::value& value) {
 }
 
 void refuse(std::string_view field, const json::value& value, std::string_view right) {
-  throw InvalidRequest(std::string(field),
-                       fmt::format("{} is {}; {} is expected", field, describe(value), right));
+  throw engine::InvalidRequest(
+      std::string(field), fmt::format("{} is {}; {} is expected", field, describe(value), right));
 }
 
 std::string string_of(std::string_view field, const json::value& value) {
@@ -77,9 +76,9 @@ const json::array& list_of(std::string_view field, const json::value& value) {
   if (!value.is_array()) refuse(field, value, "a list");
   const json::array& list = value.get_array();
   if (list.size() > kListEntriesMax) {
-    throw InvalidRequest(std::string(field),
-                         fmt::format("{} has {} entries; no list may have more than {}", field,
-                                     list.size(), kListEntriesMax));
+    throw engine::InvalidRequest(
+        std::string(field), fmt::format("{} has {} entries; no list may have more than {}", field,
+                                        list.size(), kListEntriesMax));
   }
   return list;
 }
@@ -93,7 +92,7 @@ std::vector<std::string> strings_of(std::string_view field, const json::value& v
 }
 
 void refuse_unknown(std::string_view field, std::string_view what, std::string_view known) {
-  throw InvalidRequest(
+  throw engine::InvalidRequest(
       std::string(field),
       fmt::format("\"{}\" is not a field of {}; its fields are {}", field, what, known));
 }

@@ -26,7 +26,7 @@
 namespace fovea::api {
 namespace {
 
-struct Flags {
+struct LearnFlags {
   std::filesystem::path data;
   std::string every = "1h";
   std::string split = "leave-one-out";
@@ -83,7 +83,7 @@ void wait(std::chrono::steady_clock::time_point until, const std::stop_token& st
   wake.wait_until(lock, stop, until, [] { return false; });
 }
 
-void learn(Flags flags) {
+void learn(LearnFlags flags) {
   const std::chrono::seconds every = parse_duration("--every", flags.every);
   flags.options.learn.split = engine::parse_split(flags.split);
   take_what_is_left();
@@ -113,7 +113,7 @@ void learn(Flags flags) {
 }  // namespace
 
 void add_learn(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<LearnFlags>();
   engine::RelearnOptions& options = flags->options;
   CLI::App* command =
       app.add_subcommand("learn", "Train again and again, beside the server of a store");

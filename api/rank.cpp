@@ -38,7 +38,7 @@ constexpr std::size_t kThreadsOfGpu = 128;
 constexpr std::uint64_t kShardsMax = 1'000'000;
 constexpr std::int64_t kTimeMsMax = 253'402'300'799'999;  // the end of the year 9999
 
-struct Flags {
+struct RankFlags {
   std::filesystem::path data;
   std::filesystem::path config;
   std::string input;
@@ -76,7 +76,7 @@ Shard parse_shard(std::string_view text) {
   return shard;
 }
 
-BatchFormat format_of(const Flags& flags) {
+BatchFormat format_of(const RankFlags& flags) {
   const bool csv =
       flags.format.empty() ? content_name(flags.output).ends_with(".csv") : flags.format == "csv";
   return csv ? BatchFormat::kCsv : BatchFormat::kJsonLines;
@@ -210,7 +210,7 @@ class ShardLines {
 };
 
 /// Everything that changes a byte of the output.
-json::object begun_with(const Flags& flags, const BatchRun& run,
+json::object begun_with(const RankFlags& flags, const BatchRun& run,
                         const InputContent::Identity& input) {
   return {{"program", FOVEA_VERSION},
           {"input_bytes", input.bytes},
@@ -224,13 +224,13 @@ json::object begun_with(const Flags& flags, const BatchRun& run,
 
 /// The clock of all lines: the one named, else that of the run that this one goes on with, else
 /// now.
-std::int64_t clock_of(const Flags& flags, const std::optional<json::object>& before) {
+std::int64_t clock_of(const RankFlags& flags, const std::optional<json::object>& before) {
   if (flags.now_ms) return *flags.now_ms;
   const auto* began = before && !flags.fresh ? before->if_contains("now_ms") : nullptr;
   return began != nullptr && began->is_int64() ? began->get_int64() : machine_now_ms();
 }
 
-BatchOutput::Done begin(BatchOutput& output, const Flags& flags, const BatchRun& run,
+BatchOutput::Done begin(BatchOutput& output, const RankFlags& flags, const BatchRun& run,
                         const InputContent& input) {
   std::optional<json::object> with;
   if (input.identity()) with = begun_with(flags, run, *input.identity());
@@ -244,7 +244,7 @@ BatchOutput::Done begin(BatchOutput& output, const Flags& flags, const BatchRun&
   return {};
 }
 
-void rank(Flags flags) {
+void rank(RankFlags flags) {
   const Shard shard = parse_shard(flags.shard);
   flags.shard = fmt::format("{}/{}", shard.index, shard.of);
   if (!flags.config.empty()) flags.engine.not_seen = read_config(flags.config).not_seen;
@@ -326,7 +326,7 @@ Example:
 }  // namespace
 
 void add_rank(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<RankFlags>();
   CLI::App* command = app.add_subcommand("rank", "Rank a file of requests, offline");
   command->footer(kHelp);
   command->add_option("--data", flags->data, "Data directory, which may be served meanwhile")

@@ -38,7 +38,7 @@ LogLevel level_of(RequestOutcome outcome) {
   return outcome == RequestOutcome::kFailed ? LogLevel::kError : LogLevel::kWarning;
 }
 
-double milliseconds(RequestLine::Clock::duration time) {
+double to_ms(RequestLine::Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
 }
 
@@ -74,8 +74,8 @@ void log_request(const RequestLogOptions& options, const RequestLine& line) {
       {"request_id", line.request_id},
       {"method", line.method},
       {"outcome", name_of(line.outcome)},
-      {"milliseconds", milliseconds(took)},
-      {"waited_milliseconds", milliseconds(line.begun - line.received)},
+      {"milliseconds", to_ms(took)},
+      {"waited_milliseconds", to_ms(line.begun - line.received)},
   };
   if (!line.model_version.empty()) fields.push_back({"model_version", line.model_version});
   if (!line.reason.empty()) {

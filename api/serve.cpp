@@ -33,7 +33,7 @@ namespace {
 
 constexpr std::size_t kThreadsOfGpu = 64;
 
-struct Flags {
+struct ServeFlags {
   std::filesystem::path data;
   std::filesystem::path config;
   SettingTexts settings;
@@ -80,7 +80,7 @@ ServerOptions server_options(const ServeConfiguration& configuration, engine::En
   return options;
 }
 
-void serve(const Flags& flags) {
+void serve(const ServeFlags& flags) {
   ServeConfiguration configuration =
       read_serve_configuration(flags.data, flags.config, flags.settings);
   if (flags.check_config) return check_config(std::move(configuration), flags.data);
@@ -154,7 +154,7 @@ void serve(const Flags& flags) {
 }  // namespace
 
 void add_serve(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<ServeFlags>();
   CLI::App* command =
       app.add_subcommand("serve", "Serve a data directory over Thrift, and over HTTP");
   command->add_option("--data", flags->data, "Data directory, as `fovea import` made it")

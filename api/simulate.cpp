@@ -17,7 +17,7 @@
 namespace fovea::api {
 namespace {
 
-struct Flags {
+struct SimulateFlags {
   ExperimentFlags which;  // data and experiment of it
   std::string thrift = "127.0.0.1:7070";
   TlsFiles tls;
@@ -59,7 +59,7 @@ std::string to_text(const Simulation& simulation) {
   return text;
 }
 
-void run(const Flags& flags) {
+void run(const SimulateFlags& flags) {
   const HostPort server = parse_host_port(flags.thrift);
   const auto db = storage::Db::open(flags.which.data, storage::Access::kReadOnly);
   const engine::Experiment experiment = flags.which.declared(*db);
@@ -106,7 +106,7 @@ Example:
 }  // namespace
 
 void add_simulate(CLI::App& experiment) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<SimulateFlags>();
   CLI::App* command = experiment.add_subcommand(
       "simulate", "Play users of known tastes against a running server, to see an experiment work");
   command->footer(kHelp);

@@ -26,16 +26,16 @@ namespace ssl = boost::asio::ssl;
 using Context = std::shared_ptr<ssl::context>;
 using Error = boost::system::error_code;
 
-[[noreturn]] void fail(const std::filesystem::path& file, const std::string& what) {
+[[noreturn]] void fail_tls(const std::filesystem::path& file, const std::string& what) {
   throw std::runtime_error(fmt::format("{} {}", file.string(), what));
 }
 
 /// OpenSSL says of a file that is missing only that there is no PEM in it.
 void require_readable(const std::filesystem::path& file) {
-  if (std::filesystem::is_directory(file)) fail(file, "is a directory; a PEM file is expected");
+  if (std::filesystem::is_directory(file)) fail_tls(file, "is a directory; a PEM file is expected");
   errno = 0;
   const std::ifstream stream(file);
-  if (!stream) fail(file, fmt::format("cannot be read: {}", std::strerror(errno)));
+  if (!stream) fail_tls(file, fmt::format("cannot be read: {}", std::strerror(errno)));
 }
 
 bool has_reason(const Error& error, int library, int reason) {
@@ -49,8 +49,8 @@ void use_identity(ssl::context& context, const TlsFiles& files) {
   Error error;
   context.use_certificate_chain_file(files.certificate.string(), error);
   if (error) {
-    fail(files.certificate,
-         fmt::format("is not a certificate in PEM (BEGIN CERTIFICATE): {}", error.message()));
+    fail_tls(files.certificate,
+             fmt::format("is not a certificate in PEM (BEGIN CERTIFICATE): {}", error.message()));
   }
   bool encrypted = false;
   // Without this OpenSSL asks on the terminal, where nobody may sit.
@@ -61,15 +61,16 @@ void use_identity(ssl::context& context, const TlsFiles& files) {
       },
       error);
   context.use_private_key_file(files.key.string(), ssl::context::pem, error);
-  if (encrypted) fail(files.key, "is encrypted; give a key without a passphrase");
+  if (encrypted) fail_tls(files.key, "is encrypted; give a key without a passphrase");
   if (error && has_reason(error, ERR_LIB_X509, X509_R_KEY_VALUES_MISMATCH)) {
-    fail(files.key, fmt::format("is not the key of the certificate in {}; give the pair that was "
-                                "made together",
-                                files.certificate.string()));
+    fail_tls(files.key,
+             fmt::format("is not the key of the certificate in {}; give the pair that was "
+                         "made together",
+                         files.certificate.string()));
   }
   if (error) {
-    fail(files.key,
-         fmt::format("is not a private key in PEM (BEGIN PRIVATE KEY): {}", error.message()));
+    fail_tls(files.key,
+             fmt::format("is not a private key in PEM (BEGIN PRIVATE KEY): {}", error.message()));
   }
   context.set_password_callback(
       [](std::size_t, ssl::context::password_purpose) { return std::string(); }, error);
@@ -80,7 +81,8 @@ void use_ca(ssl::context& context, const std::filesystem::path& file) {
   Error error;
   context.load_verify_file(file.string(), error);
   if (error) {
-    fail(file, fmt::format("has no certificate in PEM (BEGIN CERTIFICATE): {}", error.message()));
+    fail_tls(file,
+             fmt::format("has no certificate in PEM (BEGIN CERTIFICATE): {}", error.message()));
   }
 }
 

@@ -20,24 +20,25 @@ namespace fs = std::filesystem;
 /// Some thousand tokens; whoever names another file by mistake has it refused and not read.
 constexpr std::size_t kFileBytesMax = std::size_t{1} << 18;
 
-[[noreturn]] void fail(const fs::path& file, const std::string& what) {
+[[noreturn]] void fail_tokens(const fs::path& file, const std::string& what) {
   throw std::runtime_error(fmt::format("the token file {} {}", file.string(), what));
 }
 
 void require_ours(const fs::path& file) {
   std::error_code error;
   const fs::file_status status = fs::status(file, error);
-  if (error) fail(file, fmt::format("cannot be read: {}", error.message()));
+  if (error) fail_tokens(file, fmt::format("cannot be read: {}", error.message()));
   if (!fs::is_regular_file(status))
-    fail(file, "is not a file; one with a token a line is expected");
+    fail_tokens(file, "is not a file; one with a token a line is expected");
   const auto open = status.permissions() & (fs::perms::others_read | fs::perms::others_write);
   if (open != fs::perms::none) {
-    fail(file, fmt::format("is open to every user of this machine; close it with: chmod o= {}",
-                           file.string()));
+    fail_tokens(file,
+                fmt::format("is open to every user of this machine; close it with: chmod o= {}",
+                            file.string()));
   }
   const auto bytes = fs::file_size(file, error);
   if (!error && bytes > kFileBytesMax) {
-    fail(file, fmt::format("has {} bytes; at most {} are expected", bytes, kFileBytesMax));
+    fail_tokens(file, fmt::format("has {} bytes; at most {} are expected", bytes, kFileBytesMax));
   }
 }
 
@@ -60,7 +61,7 @@ Tokens Tokens::read(const fs::path& file) {
   require_ours(file);
   errno = 0;
   std::ifstream stream(file);
-  if (!stream) fail(file, fmt::format("cannot be read: {}", std::strerror(errno)));
+  if (!stream) fail_tokens(file, fmt::format("cannot be read: {}", std::strerror(errno)));
   Tokens tokens;
   std::size_t number = 0;
   for (std::string line; std::getline(stream, line);) {
@@ -69,18 +70,20 @@ Tokens Tokens::read(const fs::path& file) {
     if (token.empty() || token.front() == '#') continue;
     // The sentences leave out the token: they go to the log.
     if (token.size() < kTokenBytesMin) {
-      fail(file, fmt::format("has a token of {} characters in line {}; at least {} are expected",
-                             token.size(), number, kTokenBytesMin));
+      fail_tokens(file,
+                  fmt::format("has a token of {} characters in line {}; at least {} are expected",
+                              token.size(), number, kTokenBytesMin));
     }
     if (std::any_of(token.begin(), token.end(), [](char c) { return c <= ' ' || c > '~'; })) {
-      fail(file, fmt::format("has a token in line {} with a space or a character beyond ASCII, "
-                             "which no header can carry",
-                             number));
+      fail_tokens(file,
+                  fmt::format("has a token in line {} with a space or a character beyond ASCII, "
+                              "which no header can carry",
+                              number));
     }
     tokens.digests_.push_back(digest_of<Digest>(token));
   }
-  if (stream.bad()) fail(file, "cannot be read to its end");
-  if (tokens.digests_.empty()) fail(file, "has no token; one a line is expected");
+  if (stream.bad()) fail_tokens(file, "cannot be read to its end");
+  if (tokens.digests_.empty()) fail_tokens(file, "has no token; one a line is expected");
   return tokens;
 }
 

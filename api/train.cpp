@@ -17,7 +17,7 @@
 namespace fovea::api {
 namespace {
 
-struct Flags {
+struct TrainFlags {
   std::filesystem::path data;
   std::string split = "none";
   engine::LearnOptions options;
@@ -55,7 +55,7 @@ void print(const engine::LearnResult& result, std::string_view split, bool json)
 }  // namespace
 
 void add_train(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<TrainFlags>();
   engine::LearnOptions& options = flags->options;
   CLI::App* command = app.add_subcommand("train", "Learn from a store and publish a version");
   command->footer(

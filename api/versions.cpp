@@ -19,7 +19,7 @@
 namespace fovea::api {
 namespace {
 
-struct Flags {
+struct VersionsFlags {
   std::filesystem::path data;
   std::optional<std::string> to;
   bool json = false;
@@ -97,7 +97,7 @@ boost::json::array to_json(std::span<const engine::ListedVersion> versions) {
 }  // namespace
 
 void add_versions(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<VersionsFlags>();
   CLI::App* command =
       app.add_subcommand("versions", "List what was trained, how good it is and which serves");
   command->footer("Example: fovea versions --data shop");
@@ -114,7 +114,7 @@ void add_versions(CLI::App& app) {
 }
 
 void add_rollback(CLI::App& app) {
-  const auto flags = std::make_shared<Flags>();
+  const auto flags = std::make_shared<VersionsFlags>();
   CLI::App* command = app.add_subcommand("rollback", "Let an earlier version serve again");
   command->footer(
       "Servers of the directory take it up by themselves, as they do a new one. The version that\n"

@@ -16,7 +16,7 @@ test="python3 python3-thrift python3-six openssl parallel zstd"
 # Formatting.
 format="clang-format-19"
 # Sanitizers, fuzzers and lint.
-check="clang-19 libclang-rt-19-dev llvm-19 clang-tidy-19 clang-format-19"
+check="clang-19 libclang-rt-19-dev llvm-19 lld-19 clang-tidy-19 clang-format-19"
 # libevent-dev: Thrift's non-blocking server, which ours is compared with, is linked with it.
 bench="libbenchmark-dev libevent-dev"
 

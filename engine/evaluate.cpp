@@ -296,18 +296,18 @@ class Collector {
 };
 
 /// Behaviours before the test item, by which users are told apart; each part ends before the next.
-constexpr std::array<std::size_t, 5> kLengths = {1, 5, 10, 20, 50};
+constexpr std::array<std::size_t, 5> kHistoryLengths = {1, 5, 10, 20, 50};
 
 std::size_t part_of_length(std::size_t behaviours) {
   std::size_t part = 0;
-  while (part + 1 < kLengths.size() && behaviours >= kLengths[part + 1]) ++part;
+  while (part + 1 < kHistoryLengths.size() && behaviours >= kHistoryLengths[part + 1]) ++part;
   return part;
 }
 
 Evaluation summary(std::span<const ranking::HeldOut> questions, std::span<const Answer> answers,
                    std::size_t items, const storage::Catalog& catalog) {
   Collector all, cold, tie_free;
-  std::array<Collector, kLengths.size()> lengths;
+  std::array<Collector, kHistoryLengths.size()> lengths;
   Evaluation result;
   std::size_t retrieved = 0;
   std::size_t candidates = 0;
@@ -335,8 +335,8 @@ Evaluation summary(std::span<const ranking::HeldOut> questions, std::span<const 
   for (std::size_t part = 0; part < lengths.size(); ++part) {
     const Stages stages = lengths[part].stages(items);
     if (stages.users == 0) continue;
-    const std::size_t most = part + 1 < kLengths.size() ? kLengths[part + 1] - 1 : 0;
-    result.history_length.push_back({kLengths[part], most, stages});
+    const std::size_t most = part + 1 < kHistoryLengths.size() ? kHistoryLengths[part + 1] - 1 : 0;
+    result.history_length.push_back({kHistoryLengths[part], most, stages});
   }
   return result;
 }

@@ -12,7 +12,7 @@ namespace fovea::engine {
 namespace {
 
 /// An exposure of the version in question, with what it takes to give credit.
-struct Shown {
+struct ShownList {
   std::string request_id;
   std::int64_t time_ms = 0;
   std::optional<std::size_t> variant;  // absent: not declared
@@ -48,7 +48,7 @@ class Join {
         other_version_ = true;
         continue;
       }
-      Shown& shown = shown_.emplace_back();
+      ShownList& shown = shown_.emplace_back();
       shown.request_id = exposure.request_id;
       shown.time_ms = exposure.time_ms;
       shown.variant = place_of(trial.variant);
@@ -81,13 +81,13 @@ class Join {
     std::ranges::reverse(shown_);  // the oldest first
     Outcome outcome;
     outcome.unit = unit_;
-    if (std::ranges::any_of(shown_, [](const Shown& shown) { return !shown.teams.empty(); })) {
-      std::erase_if(shown_, [](const Shown& shown) { return shown.teams.empty(); });
+    if (std::ranges::any_of(shown_, [](const ShownList& shown) { return !shown.teams.empty(); })) {
+      std::erase_if(shown_, [](const ShownList& shown) { return shown.teams.empty(); });
       outcome.credit.resize(experiment_.variants.size());
-    } else if (std::ranges::any_of(shown_, [](const Shown& shown) { return !shown.variant; })) {
+    } else if (std::ranges::any_of(shown_, [](const ShownList& shown) { return !shown.variant; })) {
       ++left_out.undeclared;
       return;
-    } else if (std::ranges::any_of(shown_, [this](const Shown& shown) {
+    } else if (std::ranges::any_of(shown_, [this](const ShownList& shown) {
                  return shown.variant != shown_.front().variant;
                })) {
       ++left_out.crossovers;
@@ -104,8 +104,8 @@ class Join {
   }
 
   void count(Outcome& outcome) {
-    std::unordered_map<std::string_view, const Shown*> requests;
-    for (const Shown& shown : shown_) requests.emplace(shown.request_id, &shown);
+    std::unordered_map<std::string_view, const ShownList*> requests;
+    for (const ShownList& shown : shown_) requests.emplace(shown.request_id, &shown);
     const auto events = db_.history().read_detailed(unit_, std::numeric_limits<std::size_t>::max());
     outcome.truncated =
         events.size() >= db_.history().events_max() && events.back().time_ms > outcome.first_ms;
@@ -115,7 +115,7 @@ class Join {
         add(*event, outcome.before);
         continue;
       }
-      const Shown* answered = nullptr;
+      const ShownList* answered = nullptr;
       if (event->request_id) {
         const auto found = requests.find(*event->request_id);
         if (found == requests.end()) continue;
@@ -153,7 +153,7 @@ class Join {
   }
 
   /// `answered`: the list that the behaviour names; none: the newest that showed the item.
-  void credit(const storage::Event& event, const Shown* answered, Outcome& outcome) const {
+  void credit(const storage::Event& event, const ShownList* answered, Outcome& outcome) const {
     if (event.action != success_) return;
     for (auto shown = shown_.rbegin(); shown != shown_.rend(); ++shown) {
       if (answered != nullptr ? &*shown != answered : shown->time_ms > event.time_ms) continue;
@@ -174,7 +174,7 @@ class Join {
   std::multimap<std::uint16_t, std::size_t> guardrails_;  // by action: place in the rules
 
   std::string unit_;
-  std::vector<Shown> shown_;  // the unit's, newest first until they are judged
+  std::vector<ShownList> shown_;  // the unit's, newest first until they are judged
   bool other_version_ = false;
 };
 
