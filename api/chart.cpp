@@ -19,6 +19,8 @@ constexpr double kRight = 12;
 constexpr double kTop = 22;
 constexpr double kBottom = 34;
 
+constexpr std::int64_t kDayMs = 86'400'000;
+
 constexpr std::string_view kStyle = R"(
 :root { color-scheme: light dark; --page: #f6f7f9; --card: #fff; --text: #1c2128; --quiet: #5d6775;
   --line: #dde1e7; --curve: #1f5fbf; --second: #1d7f5f; --third: #7a4fb5; --fourth: #a8324e; --fifth: #8a6a00;
@@ -77,6 +79,13 @@ double place(const Axis& axis, double value) {
   return std::log(value / axis.least) / std::log(axis.most / axis.least);
 }
 
+/// Without what all periods of a drawing have in common.
+std::string short_text(std::int64_t period, std::int64_t period_ms) {
+  const std::string text = period_text(period, period_ms);
+  return text.substr(period_ms % kDayMs == 0 ? std::string_view("2026-").size()
+                                             : std::string_view("2026-03-01 ").size());
+}
+
 }  // namespace
 
 Chart::Chart(Axis across, Axis up) : across_(std::move(across)), up_(std::move(up)) {
@@ -120,8 +129,9 @@ void Chart::grid() {
        value += step) {
     grid_ += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)", x(value),
                          kHeight - kBottom + 15,
-                         across_.days ? date_text(static_cast<std::int64_t>(value)).substr(5)
-                                      : fmt::format("{}", value));
+                         across_.period_ms == 0
+                             ? fmt::format("{}", value)
+                             : short_text(static_cast<std::int64_t>(value), across_.period_ms));
   }
   grid_ += fmt::format(R"(<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>)",
                        (kLeft + kWidth - kRight) / 2, kHeight - 4, escaped(across_.name));
@@ -190,10 +200,19 @@ std::string Chart::figure(std::string_view caption) const {
       escaped(caption), kWidth, kHeight, escaped(by), grid_, marks_, body_);
 }
 
-std::string date_text(std::int64_t day) {
-  const std::chrono::year_month_day date{std::chrono::sys_days(std::chrono::days(day))};
-  return fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()),
-                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+std::string period_text(std::int64_t period, std::int64_t period_ms) {
+  const std::chrono::sys_time<std::chrono::milliseconds> begin{
+      std::chrono::milliseconds(period * period_ms)};
+  const auto midnight = std::chrono::floor<std::chrono::days>(begin);
+  const std::chrono::year_month_day date{midnight};
+  std::string text =
+      fmt::format("{:04}-{:02}-{:02}", static_cast<int>(date.year()),
+                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()));
+  if (period_ms % kDayMs != 0) {
+    const auto minutes = std::chrono::floor<std::chrono::minutes>(begin - midnight).count();
+    text += fmt::format(" {:02}:{:02}", minutes / 60, minutes % 60);
+  }
+  return text;
 }
 
 std::string escaped(std::string_view text) {

@@ -14,7 +14,9 @@ struct Axis {
   double least = 0;
   double most = 1;
   bool logarithmic = false;  ///< Then `least` is above 0.
-  bool days = false;         ///< Across only: values are days since 1970-01-01, shown as dates.
+  /// Across only: values are periods of so many milliseconds since 1970-01-01, shown as dates or
+  /// times. 0: they are numbers.
+  std::int64_t period_ms = 0;
 };
 
 struct Point {
@@ -33,8 +35,9 @@ struct Range {
 /// Curves and their bands have so many colours; after those they begin again.
 inline constexpr std::size_t kChartColours = 6;
 
-/// "2026-03-01", of days since 1970-01-01.
-std::string date_text(std::int64_t day);
+/// When a period begins, counted from 1970-01-01, UTC: "2026-03-01", of less than a day "2026-03-01
+/// 14:05".
+std::string period_text(std::int64_t period, std::int64_t period_ms);
 
 /// One drawing: curves or bars over a grid with its scales. Owns the two axes. Numbers given must
 /// be finite.

@@ -37,13 +37,13 @@ std::string colour_class(std::size_t variant) {
 }
 
 Axis across(const engine::Report& report) {
-  const auto first = static_cast<double>(report.days.front().day);
-  const auto last = static_cast<double>(report.days.back().day);
-  return {.name = fmt::format("UTC day, {} to {}", date_text(report.days.front().day),
-                              date_text(report.days.back().day)),
-          .least = first - 0.5,
-          .most = last + 0.5,
-          .days = true};
+  const std::int64_t first = report.periods.front().number;
+  const std::int64_t last = report.periods.back().number;
+  return {.name = fmt::format("UTC {}, {} to {}", period_name(report), period_text(report, first),
+                              period_text(report, last)),
+          .least = static_cast<double>(first) - 0.5,
+          .most = static_cast<double>(last) + 0.5,
+          .period_ms = report.period_ms};
 }
 
 std::string legend(const engine::Report& report) {
@@ -66,16 +66,17 @@ std::string lift_figure(const engine::Report& report, std::size_t treatment) {
   std::vector<Range> ranges;
   double width_max = 0;
   Axis up{.name = "", .least = 0, .most = 0};
-  for (const engine::ReportDay& day : report.days) {
-    if (const auto& lift = day.lifts[treatment]) width_max = kWidthMax * width(*lift);
+  for (const engine::ReportPeriod& period : report.periods) {
+    if (const auto& lift = period.lifts[treatment]) width_max = kWidthMax * width(*lift);
   }
-  for (const engine::ReportDay& day : report.days) {
-    const auto& lift = day.lifts[treatment];
+  for (const engine::ReportPeriod& period : report.periods) {
+    const auto& lift = period.lifts[treatment];
     if (!lift || (points.empty() && width(*lift) > width_max)) continue;
-    const auto x = static_cast<double>(day.day);
-    points.push_back({x, 100 * lift->estimate,
-                      fmt::format("{}: {:+.2f} %, {:+.2f} % to {:+.2f} %", date_text(day.day),
-                                  100 * lift->estimate, 100 * lift->ci.low, 100 * lift->ci.high)});
+    const auto x = static_cast<double>(period.number);
+    points.push_back(
+        {x, 100 * lift->estimate,
+         fmt::format("{}: {:+.2f} %, {:+.2f} % to {:+.2f} %", period_text(report, period.number),
+                     100 * lift->estimate, 100 * lift->ci.low, 100 * lift->ci.high)});
     ranges.push_back({x, 100 * lift->ci.low, 100 * lift->ci.high});
     up.least = std::min(up.least, ranges.back().low);
     up.most = std::max(up.most, ranges.back().high);
@@ -85,9 +86,9 @@ std::string lift_figure(const engine::Report& report, std::size_t treatment) {
       report.variants[treatment + 1].name, report.success, 100 * (1 - report.alpha));
   if (points.empty()) {
     return fmt::format(
-        "<figure><figcaption>{}</figcaption><p class=\"quiet\">There is no day yet "
-        "on which the two could be compared.</p></figure>",
-        escaped(caption));
+        "<figure><figcaption>{}</figcaption><p class=\"quiet\">There is no {} yet "
+        "in which the two could be compared.</p></figure>",
+        escaped(caption), period_name(report));
   }
   Chart chart(across(report), up);
   chart.colour(treatment + 1);
@@ -99,41 +100,43 @@ std::string lift_figure(const engine::Report& report, std::size_t treatment) {
 
 std::string users_figure(const engine::Report& report) {
   double most = 1;
-  for (const auto& of_variant : report.days.back().variants) {
+  for (const auto& of_variant : report.periods.back().variants) {
     most = std::max(most, static_cast<double>(of_variant.units));
   }
   Chart chart(across(report), {.name = "", .least = 0, .most = most});
   for (std::size_t v = 0; v < report.variants.size(); ++v) {
     std::vector<Point> points;
-    for (const engine::ReportDay& day : report.days) {
-      points.push_back(
-          {static_cast<double>(day.day), static_cast<double>(day.variants[v].units),
-           fmt::format("{}: {} {}, {} of them new", date_text(day.day), day.variants[v].units,
-                       units_name(report), day.variants[v].new_units)});
+    for (const engine::ReportPeriod& period : report.periods) {
+      points.push_back({static_cast<double>(period.number),
+                        static_cast<double>(period.variants[v].units),
+                        fmt::format("{}: {} {}, {} of them new", period_text(report, period.number),
+                                    period.variants[v].units, units_name(report),
+                                    period.variants[v].new_units)});
     }
     chart.curve(points);
   }
   return chart.figure(fmt::format("Exposed {} so far", units_name(report)));
 }
 
-std::string daily_figure(const engine::Report& report) {
+std::string success_figure(const engine::Report& report) {
   double most = 0;
   std::vector<std::vector<Point>> points(report.variants.size());
   std::vector<std::vector<Range>> ranges(report.variants.size());
-  for (const engine::ReportDay& day : report.days) {
+  for (const engine::ReportPeriod& period : report.periods) {
     for (std::size_t v = 0; v < report.variants.size(); ++v) {
-      const auto& mean = day.variants[v].mean;
+      const auto& mean = period.variants[v].mean;
       if (!mean) continue;
-      const auto x = static_cast<double>(day.day);
-      points[v].push_back({x, mean->estimate,
-                           fmt::format("{}: {:.4g}, {:.4g} to {:.4g}", date_text(day.day),
-                                       mean->estimate, mean->ci.low, mean->ci.high)});
+      const auto x = static_cast<double>(period.number);
+      points[v].push_back(
+          {x, mean->estimate,
+           fmt::format("{}: {:.4g}, {:.4g} to {:.4g}", period_text(report, period.number),
+                       mean->estimate, mean->ci.low, mean->ci.high)});
       ranges[v].push_back({x, mean->ci.low, mean->ci.high});
       most = std::max(most, mean->estimate);
     }
   }
   for (const auto& of_variant : ranges) {
-    // Of the first day's few units the interval says little, and would flatten the rest.
+    // Of the first period's few units the interval says little, and would flatten the rest.
     for (std::size_t i = of_variant.size() > 1 ? 1 : 0; i < of_variant.size(); ++i) {
       most = std::max(most, of_variant[i].high);
     }
@@ -144,9 +147,10 @@ std::string daily_figure(const engine::Report& report) {
     chart.band(ranges[v]);
     chart.curve(points[v]);
   }
-  return chart.figure(fmt::format(
-      "'{}' per exposed {} on the day, with {:g} % intervals", report.success,
-      report.unit == engine::Unit::kUser ? "user" : "session", 100 * (1 - report.alpha)));
+  return chart.figure(fmt::format("'{}' per exposed {} in the {}, with {:g} % intervals",
+                                  report.success,
+                                  report.unit == engine::Unit::kUser ? "user" : "session",
+                                  period_name(report), 100 * (1 - report.alpha)));
 }
 
 std::string funnel(const engine::Report& report) {
@@ -239,15 +243,16 @@ std::string preferences(const engine::Report& report) {
 }
 
 std::string drawings(const engine::Report& report) {
-  std::string text = "<section>\n<h2>Day by day</h2>\n" + legend(report);
-  if (report.days.empty()) {
+  std::string text =
+      fmt::format("<section>\n<h2>{0} by {0}</h2>\n", period_name(report)) + legend(report);
+  if (report.periods.empty()) {
     return text + "<p class=\"quiet\">Nobody was exposed yet.</p>\n</section>\n";
   }
   text += "<div class=\"charts\">\n";
   for (std::size_t i = 0; i + 1 < report.variants.size(); ++i) {
     text += lift_figure(report, i) + "\n";
   }
-  text += daily_figure(report) + "\n" + users_figure(report) + "\n</div>\n</section>\n";
+  text += success_figure(report) + "\n" + users_figure(report) + "\n</div>\n</section>\n";
   return text + "<section>\n<h2>Funnel</h2>\n" + funnel(report) + "</section>\n";
 }
 
@@ -277,7 +282,7 @@ std::string experiment_page(const engine::Report& report) {
       term("window", report.window_ms
                          ? fmt::format("{:g} hours", static_cast<double>(*report.window_ms) / 3.6e6)
                          : "until the report");
-  body += term("until", date_text(engine::day_of(report.now_ms)) + " UTC");
+  body += term("until", until_text(report) + " UTC");
   body += term("alpha", fmt::format("{:g}", report.alpha));
   body += term("every look", report.sequential ? "yes" : "no");
   return page("Experiment " + report.experiment, body + "</dl>\n</section>\n", kStyle);

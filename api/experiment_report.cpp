@@ -82,11 +82,11 @@ json::object to_json(const engine::Report& report, const engine::Metric& metric)
   return object;
 }
 
-json::object to_json(const engine::Report& report, const engine::ReportDay& day) {
-  json::object object{{"day", date_text(day.day)}};
+json::object to_json(const engine::Report& report, const engine::ReportPeriod& period) {
+  json::object object{{"begins", period_text(report, period.number)}};
   auto& variants = object["variants"].emplace_array();
-  for (std::size_t v = 0; v < day.variants.size(); ++v) {
-    const auto& of_variant = day.variants[v];
+  for (std::size_t v = 0; v < period.variants.size(); ++v) {
+    const auto& of_variant = period.variants[v];
     json::object variant{{"name", report.variants[v].name},
                          {"new_units", of_variant.new_units},
                          {"units", of_variant.units}};
@@ -94,7 +94,7 @@ json::object to_json(const engine::Report& report, const engine::ReportDay& day)
       variant["mean"] = of_variant.mean->estimate;
       variant["ci"] = interval_json(of_variant.mean->ci);
     }
-    if (v > 0 && day.lifts[v - 1]) variant["lift_so_far"] = estimate_json(*day.lifts[v - 1]);
+    if (v > 0 && period.lifts[v - 1]) variant["lift_so_far"] = estimate_json(*period.lifts[v - 1]);
     variants.push_back(std::move(variant));
   }
   return object;
@@ -170,6 +170,20 @@ std::string p_number(double p_value) {
 std::string lift_number(const engine::Comparison& comparison, double value) {
   return comparison.relative ? fmt::format("{:+.2f} %", 100 * value)
                              : fmt::format("{:+.4g}", value);
+}
+
+const char* period_name(const engine::Report& report) {
+  return report.period_ms == engine::kDayMs ? "day"
+         : report.period_ms == 3'600'000    ? "hour"
+                                            : "minute";
+}
+
+std::string period_text(const engine::Report& report, std::int64_t number) {
+  return period_text(number, report.period_ms);
+}
+
+std::string until_text(const engine::Report& report) {
+  return period_text(report, engine::period_of(report.now_ms, report.period_ms));
 }
 
 const char* units_name(const engine::Report& report) {
@@ -277,14 +291,17 @@ json::object report_json(const engine::Report& report) {
   }
   auto& metrics = object["metrics"].emplace_array();
   for (const engine::Metric& metric : report.metrics) metrics.push_back(to_json(report, metric));
-  auto& days = object["days"].emplace_array();
-  for (const engine::ReportDay& day : report.days) days.push_back(to_json(report, day));
+  object["period"] = period_name(report);
+  auto& periods = object["periods"].emplace_array();
+  for (const engine::ReportPeriod& period : report.periods) {
+    periods.push_back(to_json(report, period));
+  }
   return object;
 }
 
 std::string report_text(const engine::Report& report) {
   std::string text = fmt::format("{}, version {}, until {}\n\n", cut(report.experiment, 80),
-                                 report.version, date_text(engine::day_of(report.now_ms)));
+                                 report.version, until_text(report));
   for (const engine::Verdict& verdict : report.verdicts)
     text += cut(verdict.sentence, kSentenceColumns) + "\n";
   text += '\n';

@@ -20,6 +20,12 @@ std::string report_text(const engine::Report& report);
 // Shared with the page.
 
 std::string metric_title(const engine::Report& report, const engine::Metric& metric);
+/// "day", "hour" or "minute".
+const char* period_name(const engine::Report& report);
+/// When the report's period of that number begins.
+std::string period_text(const engine::Report& report, std::int64_t number);
+/// Until when it knows.
+std::string until_text(const engine::Report& report);
 /// "users" or "sessions".
 const char* units_name(const engine::Report& report);
 /// Whether the split was kept, who is left out, and what the numbers do not know.

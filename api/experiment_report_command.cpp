@@ -1,7 +1,9 @@
 // fovea experiment report: flags, and where the report goes.
 #include <iostream>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "api/experiment_flags.h"
 #include "api/experiment_page.h"
@@ -13,6 +15,7 @@ namespace {
 
 struct ReportFlags : ExperimentFlags {
   std::filesystem::path html;
+  std::int64_t period_ms = engine::kDayMs;
   bool sequential = false;
 };
 
@@ -25,6 +28,7 @@ void run(const ReportFlags& flags) {
   options.window_ms = flags.window_ms();
   options.sequential = flags.sequential;
   options.now_ms = flags.until_ms();
+  options.period_ms = flags.period_ms;
   const auto db = storage::Db::open(flags.data, storage::Access::kReadOnly);  // beside a server
   const engine::Report report = engine::make_report(*db, flags.declared(*db), options);
   if (html) html->write(experiment_page(report));
@@ -45,12 +49,18 @@ void add_report(CLI::App& experiment) {
       "A unit counts for the variant it was first shown; behaviours count from that moment on: "
       "one\n"
       "that names its request when that was part of the experiment, one that names none within\n"
-      "the window. Days are UTC. The verdict is withheld when the split is not as declared.\n\n"
+      "the window. Times are UTC. The verdict is withheld when the split is not as declared.\n\n"
       "Example:\n"
       "  fovea experiment report --data shop --experiment no-ranker --html report.html");
   flags->add_to(*command);
   command->add_flag("--sequential", flags->sequential,
                     "Intervals and p-values that hold at every look, for who looks daily");
+  command
+      ->add_option("--by", flags->period_ms,
+                   "What a point of the drawings and of --json's periods is: day, hour or minute")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, std::int64_t>{
+          {"day", engine::kDayMs}, {"hour", 3'600'000}, {"minute", 60'000}}))
+      ->default_str("day");
   command->add_option("--html", flags->html, "Also write a page with drawings")->type_name("FILE");
   command->callback([flags] { run(*flags); });
 }

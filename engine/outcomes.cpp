@@ -129,11 +129,12 @@ class Join {
       add(*event, outcome.after);
       if (event->action != success_) continue;
       if (!outcome.credit.empty()) credit(*event, answered, outcome);
-      const std::int64_t day = day_of(event->time_ms);
-      if (outcome.successes_by_day.empty() || outcome.successes_by_day.back().first != day) {
-        outcome.successes_by_day.emplace_back(day, 0);
+      const std::int64_t period = period_of(event->time_ms, rules_.period_ms);
+      if (outcome.successes_by_period.empty() ||
+          outcome.successes_by_period.back().first != period) {
+        outcome.successes_by_period.emplace_back(period, 0);
       }
-      ++outcome.successes_by_day.back().second;
+      ++outcome.successes_by_period.back().second;
     }
   }
 
@@ -180,8 +181,8 @@ class Join {
 
 }  // namespace
 
-std::int64_t day_of(std::int64_t time_ms) {
-  return time_ms / kDayMs - (time_ms % kDayMs < 0 ? 1 : 0);
+std::int64_t period_of(std::int64_t time_ms, std::int64_t period_ms) {
+  return time_ms / period_ms - (time_ms % period_ms < 0 ? 1 : 0);
 }
 
 LeftOut for_each_outcome(storage::Db& db, const Experiment& experiment, const OutcomeRules& rules,

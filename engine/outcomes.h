@@ -27,8 +27,8 @@ namespace fovea::engine {
 
 inline constexpr std::int64_t kDayMs = 86'400'000;
 
-/// Days since 1970-01-01, UTC.
-std::int64_t day_of(std::int64_t time_ms);
+/// In which period of `period_ms` a time lies, counted from 1970-01-01, UTC: with kDayMs the day.
+std::int64_t period_of(std::int64_t time_ms, std::int64_t period_ms);
 
 struct OutcomeRules {
   std::int32_t version = 1;
@@ -36,6 +36,7 @@ struct OutcomeRules {
   std::vector<std::string> guardrails;    ///< Actions; one that nobody has counts nothing.
   std::optional<std::int64_t> window_ms;  ///< Above 0; absent: all time since the first exposure.
   std::int64_t now_ms = 0;
+  std::int64_t period_ms = kDayMs;  ///< By which successes are counted over time.
 };
 
 struct Counts {
@@ -55,7 +56,8 @@ struct Outcome {
   bool acted = false;  ///< With any action that counted, successes among them.
   /// The kept history is full and begins after the first exposure: what came between is not known.
   bool truncated = false;
-  std::vector<std::pair<std::int64_t, std::int64_t>> successes_by_day;  ///< Day, count; in order.
+  /// Of each period_of() with a success their count, in order.
+  std::vector<std::pair<std::int64_t, std::int64_t>> successes_by_period;
   /// Of an interleaved list, by declared variant: successes on shown items that the variant brought
   /// in, each joined by its request or, where it names none, to the newest list before it that
   /// showed the item and whose window has not passed. Empty: the unit's lists were not interleaved.

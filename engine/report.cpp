@@ -13,11 +13,11 @@
 namespace fovea::engine {
 namespace {
 
-/// What a day adds, of one variant.
-struct DaySums {
+/// What a period adds, of one variant.
+struct PeriodSums {
   std::int64_t new_units = 0;
   double successes = 0;
-  double squares = 0;         // of the units' successes on the day
+  double squares = 0;         // of the units' successes in it
   double squares_so_far = 0;  // how much it adds to those of their successes until its end
 };
 
@@ -46,7 +46,8 @@ class Sums {
  public:
   Sums(const Report& report, const std::vector<std::string>& guardrails)
       : arms_(4 + guardrails.size(), std::vector<Arm>(report.variants.size())),
-        variants_(report.variants.size()) {}
+        variants_(report.variants.size()),
+        period_ms_(report.period_ms) {}
 
   void take(const Outcome& outcome, Report& report) {
     if (!outcome.credit.empty()) {
@@ -73,26 +74,26 @@ class Sums {
       add(of(4 + i), static_cast<double>(after.guardrails[i]),
           static_cast<double>(before.guardrails[i]));
     }
-    add_days(outcome);
+    add_periods(outcome);
   }
 
   std::vector<Arm> arms(std::size_t metric) const { return arms_[metric]; }
   bool valued() const { return valued_; }
-  using Days = std::map<std::int64_t, std::vector<DaySums>>;
-  const Days& days() const { return days_; }
+  using Periods = std::map<std::int64_t, std::vector<PeriodSums>>;
+  const Periods& periods() const { return periods_; }
 
  private:
-  DaySums& on(std::int64_t day, std::size_t variant) {
-    auto& sums = days_[day];
+  PeriodSums& in(std::int64_t period, std::size_t variant) {
+    auto& sums = periods_[period];
     sums.resize(variants_);
     return sums[variant];
   }
 
-  void add_days(const Outcome& outcome) {
-    ++on(day_of(outcome.first_ms), outcome.variant).new_units;
+  void add_periods(const Outcome& outcome) {
+    ++in(period_of(outcome.first_ms, period_ms_), outcome.variant).new_units;
     double so_far = 0;
-    for (const auto& [day, count] : outcome.successes_by_day) {
-      DaySums& sums = on(day, outcome.variant);
+    for (const auto& [period, count] : outcome.successes_by_period) {
+      PeriodSums& sums = in(period, outcome.variant);
       const auto successes = static_cast<double>(count);
       sums.successes += successes;
       sums.squares += successes * successes;
@@ -117,8 +118,9 @@ class Sums {
 
   std::vector<std::vector<Arm>> arms_;  // by metric and variant
   std::size_t variants_;
+  std::int64_t period_ms_;
   bool valued_ = false;
-  Days days_;
+  Periods periods_;
 };
 
 /// Absent, with the reason, where the arms cannot be compared on this scale.
@@ -229,31 +231,31 @@ void add_metrics(Report& report, const Sums& sums, storage::Catalog& catalog,
   adjust(report, /*guardrails=*/true);
 }
 
-void add_days(Report& report, const Sums::Days& days) {
-  if (days.empty()) return;
+void add_periods(Report& report, const Sums::Periods& periods) {
+  if (periods.empty()) return;
   const std::size_t variants = report.variants.size();
   std::vector<Arm> so_far(variants);
-  const std::int64_t last = days.rbegin()->first;
-  const std::int64_t first = std::max(days.begin()->first, last - kReportDaysMax + 1);
-  const std::vector<DaySums> nothing(variants);
-  const auto begin_day = [&](const std::vector<DaySums>& sums) {
+  const std::int64_t last = periods.rbegin()->first;
+  const std::int64_t first = std::max(periods.begin()->first, last - kReportPeriodsMax + 1);
+  const std::vector<PeriodSums> nothing(variants);
+  const auto begin = [&](const std::vector<PeriodSums>& sums) {
     for (std::size_t v = 0; v < variants; ++v) {
       so_far[v].n += sums[v].new_units;
       so_far[v].sum += sums[v].successes;
       so_far[v].sum_squares += sums[v].squares_so_far;
     }
   };
-  auto next = days.begin();
-  for (; next->first < first; ++next) begin_day(next->second);
-  const CompareOptions daily{Scale::kRelative, report.alpha, kSequentialUnits};
+  auto next = periods.begin();
+  for (; next->first < first; ++next) begin(next->second);
+  const CompareOptions so_often{Scale::kRelative, report.alpha, kSequentialUnits};
   for (std::int64_t number = first; number <= last; ++number) {
-    const bool happened = next != days.end() && next->first == number;
+    const bool happened = next != periods.end() && next->first == number;
     const auto& sums = happened ? next->second : nothing;
-    begin_day(sums);
-    ReportDay& day = report.days.emplace_back();
-    day.day = number;
+    begin(sums);
+    ReportPeriod& period = report.periods.emplace_back();
+    period.number = number;
     for (std::size_t v = 0; v < variants; ++v) {
-      auto& of_variant = day.variants.emplace_back();
+      auto& of_variant = period.variants.emplace_back();
       of_variant.new_units = sums[v].new_units;
       of_variant.units = so_far[v].n;
       if (so_far[v].n < 2) continue;
@@ -261,7 +263,7 @@ void add_days(Report& report, const Sums::Days& days) {
           mean({so_far[v].n, sums[v].successes, sums[v].squares, {}, {}}, "variant", report.alpha);
     }
     for (std::size_t v = 1; v < variants; ++v) {
-      day.lifts.push_back(try_compare(so_far[0], so_far[v], daily));
+      period.lifts.push_back(try_compare(so_far[0], so_far[v], so_often));
     }
     if (happened) ++next;
   }
@@ -302,14 +304,15 @@ Report make_report(storage::Db& db, const Experiment& experiment, const ReportOp
   report.sequential = options.sequential;
   report.alpha = options.alpha;
   report.now_ms = options.now_ms;
+  report.period_ms = options.period_ms;
   for (const Variant& variant : experiment.variants) {
     report.variants.push_back({variant.name, variant.weight, 0, 0, 0, 0, 0});
   }
   Sums sums(report, experiment.guardrails);
-  report.left_out = for_each_outcome(
-      db, experiment,
-      {report.version, report.success, experiment.guardrails, options.window_ms, options.now_ms},
-      [&](const Outcome& outcome) { sums.take(outcome, report); });
+  report.left_out = for_each_outcome(db, experiment,
+                                     {report.version, report.success, experiment.guardrails,
+                                      options.window_ms, options.now_ms, options.period_ms},
+                                     [&](const Outcome& outcome) { sums.take(outcome, report); });
   if (report.version == experiment.version) {
     report.sample_ratio_p_value = split_p_value(report.variants);
   }
@@ -319,7 +322,7 @@ Report make_report(storage::Db& db, const Experiment& experiment, const ReportOp
     }
   } else {
     add_metrics(report, sums, db.catalog(), experiment.guardrails);
-    add_days(report, sums.days());
+    add_periods(report, sums.periods());
   }
   for (std::size_t i = 0; i + 1 < report.variants.size(); ++i) {
     report.verdicts.push_back(judge(report, i));

@@ -1,6 +1,7 @@
-// What an experiment has shown so far: its variants side by side, metric by metric and day by day,
-// from the store alone. Owns which sums are made of the units' outcomes and which tests they are
-// put to; engine/outcomes says what counts, engine/statistics computes, engine/verdict speaks.
+// What an experiment has shown so far: its variants side by side, metric by metric and period by
+// period, from the store alone. Owns which sums are made of the units' outcomes and which tests
+// they are put to; engine/outcomes says what counts, engine/statistics computes, engine/verdict
+// speaks.
 #pragma once
 
 #include <cstdint>
@@ -20,8 +21,8 @@ namespace fovea::engine {
 /// depend on what was seen, so it is one number for all.
 inline constexpr double kSequentialUnits = 5000;
 
-/// Most days that a report lists, the newest; earlier ones are in its sums all the same.
-inline constexpr std::int64_t kReportDaysMax = 400;
+/// Most periods that a report lists, the newest; earlier ones are in its sums all the same.
+inline constexpr std::int64_t kReportPeriodsMax = 400;
 
 struct ReportOptions {
   std::optional<std::string> success;   ///< Action; absent: the declared one.
@@ -29,7 +30,8 @@ struct ReportOptions {
   std::optional<std::int64_t> window_ms;
   bool sequential = false;  ///< Intervals and p-values hold at every look.
   double alpha = 0.05;
-  std::int64_t now_ms = 0;  ///< Milliseconds since 1970; nothing later is looked at.
+  std::int64_t now_ms = 0;          ///< Milliseconds since 1970; nothing later is looked at.
+  std::int64_t period_ms = kDayMs;  ///< Above 0: what `periods` are.
 };
 
 /// A treatment against the control.
@@ -75,17 +77,17 @@ struct ReportVariant {
   std::int64_t truncated = 0;  ///< Units of whose kept history the beginning is missing.
 };
 
-struct ReportDay {
-  std::int64_t day = 0;  ///< Since 1970-01-01, UTC.
+struct ReportPeriod {
+  std::int64_t number = 0;  ///< period_of()
   struct OfVariant {
     std::int64_t new_units = 0;
-    std::int64_t units = 0;  ///< Exposed until the day's end.
-    /// The day's successes per unit exposed until its end; absent: fewer than two.
+    std::int64_t units = 0;  ///< Exposed until its end.
+    /// The period's successes per unit exposed until its end; absent: fewer than two.
     std::optional<Estimate> mean;
   };
   std::vector<OfVariant> variants;
-  /// Of the variants after the first: the relative lift in all successes until the day's end, with
-  /// a confidence sequence, since a curve is a look every day. Absent: nothing to compare yet.
+  /// Of the variants after the first: the relative lift in all successes until its end, with
+  /// a confidence sequence, since a curve is a look at every point. Absent: nothing to compare yet.
   std::vector<std::optional<Estimate>> lifts;
 };
 
@@ -112,15 +114,16 @@ struct Report {
   std::optional<double> sample_ratio_p_value;  ///< Absent: the version's weights are not known.
   bool interleaved = false;                    ///< Then `preferences` and no metrics.
   std::vector<Metric> metrics;                 ///< Successes first, guardrails last.
-  std::vector<ReportDay> days;                 ///< From the first exposure on, without gaps.
-  std::vector<Preference> preferences;         ///< Of the variants after the first.
-  std::vector<Verdict> verdicts;               ///< Of the variants after the first.
+  std::int64_t period_ms = kDayMs;
+  std::vector<ReportPeriod> periods;    ///< From the first exposure on, without gaps.
+  std::vector<Preference> preferences;  ///< Of the variants after the first.
+  std::vector<Verdict> verdicts;        ///< Of the variants after the first.
   LeftOut left_out;
 };
 
-/// Reads exposures and histories once, unit by unit; memory is that of a unit and of sums by day.
-/// Throws InvalidRequest: no success is declared or given, or it is no action of the store; a
-/// window that is not above 0; alpha.
+/// Reads exposures and histories once, unit by unit; memory is that of a unit and of sums by
+/// period. Throws InvalidRequest: no success is declared or given, or it is no action of the store;
+/// a window that is not above 0; alpha.
 Report make_report(storage::Db& db, const Experiment& experiment, const ReportOptions& options);
 
 }  // namespace fovea::engine

@@ -171,11 +171,11 @@ class Report(unittest.TestCase):
         low, high = report["metrics"][0]["variants"][1]["against_control"]["relative"]["ci"]
         self.assertTrue(low < 0.7 / 0.45 - 1 < high, (low, high))
         self.assertFalse(report["sample_ratio"]["mismatch"])
-        self.assertEqual(report["days"][0]["day"], "2026-03-01")
-        units = [sum(day["variants"][v]["new_units"] for day in report["days"]) for v in (0, 1)]
+        self.assertEqual(report["periods"][0]["begins"], "2026-03-01")
+        units = [sum(day["variants"][v]["new_units"] for day in report["periods"]) for v in (0, 1)]
         self.assertEqual(units, [variant["units"] for variant in report["variants"]])
         self.assertEqual(sum(units), 400)
-        self.assertEqual(units, [variant["units"] for variant in report["days"][-1]["variants"]])
+        self.assertEqual(units, [variant["units"] for variant in report["periods"][-1]["variants"]])
         text = self.run_report()
         self.assertIn(report["verdicts"][0]["sentence"], text)
         self.assertIn("The split is as declared", text)
@@ -208,7 +208,7 @@ class Report(unittest.TestCase):
     def test_nobody_and_nothing_are_sentences(self):
         report = self.report(experiment="idle")
         self.assertIn("nobody was exposed", report["verdicts"][0]["sentence"])
-        self.assertEqual(report["days"], [])
+        self.assertEqual(report["periods"], [])
         unknown = self.run_report(experiment="shelves", code=1)
         self.assertIn("has no experiment 'shelves'; it has these: 'idle', 'odd', 'shelf', 'skewed', 'slice', 'teams'", unknown)
         self.assertIn("success is 'by', which is not declared", self.run_report("--success", "by", code=1))

@@ -85,7 +85,11 @@ TEST_F(Outcomes, CountFromTheFirstExposureOn) {
   EXPECT_THAT(u.before.guardrails, ElementsAre(1));
   EXPECT_TRUE(u.acted);
   EXPECT_FALSE(u.truncated);
-  EXPECT_THAT(u.successes_by_day, ElementsAre(Pair(day_of(kDay0), 1), Pair(day_of(kDay0) + 1, 2)));
+  const std::int64_t day = period_of(kDay0, kDay);
+  EXPECT_THAT(u.successes_by_period, ElementsAre(Pair(day, 1), Pair(day + 1, 2)));
+  rules_.period_ms = 1;
+  EXPECT_THAT(join().at("u").successes_by_period,
+              ElementsAre(Pair(kDay0, 1), Pair(kDay0 + kDay + 1, 1), Pair(kDay0 + kDay + 2, 1)));
   EXPECT_THAT(u.credit, IsEmpty());
 }
 
@@ -284,9 +288,9 @@ TEST_F(Outcomes, AgreeWithAPlainReadingOfTheRules) {
           joined[user] = {static_cast<std::int64_t>(outcome.variant), outcome.exposures,
                           outcome.after.successes, outcome.before.successes,
                           outcome.after.guardrails.at(0)};
-          std::int64_t by_day = 0;
-          for (const auto& [day, count] : outcome.successes_by_day) by_day += count;
-          EXPECT_EQ(by_day, outcome.after.successes);
+          std::int64_t by_period = 0;
+          for (const auto& [day, count] : outcome.successes_by_period) by_period += count;
+          EXPECT_EQ(by_period, outcome.after.successes);
         }
         EXPECT_FALSE(joined.empty());
         EXPECT_EQ(joined, by_reading_the_rules(exposures, events, rules_));

@@ -126,25 +126,33 @@ TEST_F(SmallReport, AddsUpWhatEveryUnitDid) {
   expect_sums(refunds.arms[1], 3, 0, 0);
 }
 
+TEST_F(SmallReport, ListsPeriodsAsLongAsAskedFor) {
+  options_.period_ms = kDayMs / 24;
+  const Report made = report();
+  EXPECT_EQ(made.periods.front().number, period_of(kDay0, kDayMs / 24));
+  EXPECT_EQ(made.periods.size(), 26U) << "from the first exposure's hour to the last success's";
+  EXPECT_EQ(made.periods.back().variants[1].units, made.variants[1].units);
+}
+
 TEST_F(SmallReport, ListsDaysWhoseSumsGoOn) {
   did("t1", "buy", kDay0 + 3 * kDay);
   const Report made = report();
-  ASSERT_EQ(made.days.size(), 4U);
-  EXPECT_EQ(made.days[0].day, day_of(kDay0));
-  EXPECT_EQ(made.days[0].variants[0].new_units, 2);
-  EXPECT_EQ(made.days[0].variants[0].units, 2);
-  EXPECT_EQ(made.days[1].variants[0].units, 3);
-  EXPECT_EQ(made.days[0].variants[1].mean->estimate, 1) << "two of two users";
-  EXPECT_EQ(made.days[1].variants[1].mean->estimate, 2.0 / 3);
-  EXPECT_EQ(made.days[2].variants[1].mean->estimate, 0) << "a day without anything is a day";
-  EXPECT_EQ(made.days[3].variants[1].mean->estimate, 1.0 / 3);
+  ASSERT_EQ(made.periods.size(), 4U);
+  EXPECT_EQ(made.periods[0].number, period_of(kDay0, kDayMs));
+  EXPECT_EQ(made.periods[0].variants[0].new_units, 2);
+  EXPECT_EQ(made.periods[0].variants[0].units, 2);
+  EXPECT_EQ(made.periods[1].variants[0].units, 3);
+  EXPECT_EQ(made.periods[0].variants[1].mean->estimate, 1) << "two of two users";
+  EXPECT_EQ(made.periods[1].variants[1].mean->estimate, 2.0 / 3);
+  EXPECT_EQ(made.periods[2].variants[1].mean->estimate, 0) << "a day without anything is a day";
+  EXPECT_EQ(made.periods[3].variants[1].mean->estimate, 1.0 / 3);
   // The last day's lift is that of all successes: 1 of 3 users against 5.
   const Arm control{3, 1, 1, {}, {}};
   const Arm treatment{3, 5, 4 * 4 + 1, {}, {}};
-  expect_same(*made.days[3].lifts[0],
+  expect_same(*made.periods[3].lifts[0],
               compare(control, treatment, {Scale::kRelative, .05, kSequentialUnits}));
   const Arm then{3, 4, 10, {}, {}};
-  expect_same(*made.days[1].lifts[0],
+  expect_same(*made.periods[1].lifts[0],
               compare(control, then, {Scale::kRelative, .05, kSequentialUnits}));
 }
 
@@ -198,7 +206,7 @@ TEST_F(ReportTest, OfNobodyIsNoVerdictAndNoNumbers) {
   const Report made = report();
   EXPECT_EQ(made.verdicts.at(0).judgement, Judgement::kWithheld);
   EXPECT_THAT(made.verdicts[0].sentence, HasSubstr("nobody was exposed"));
-  EXPECT_TRUE(made.days.empty());
+  EXPECT_TRUE(made.periods.empty());
   EXPECT_FALSE(made.metrics[0].against_control[0].absolute.has_value());
   EXPECT_THAT(made.metrics[0].against_control[0].not_compared, HasSubstr("0 and 0 units"));
 }
