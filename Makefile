@@ -47,9 +47,9 @@ fuzz: install-check ## Run each fuzzer for SECONDS (60)
 	@ninja -C build-asan -j $(JOBS)
 	@$(SANITIZER_OPTIONS) ctest --test-dir build-asan -L fuzz --verbose --no-tests=error
 
-tidy: build-asan/build.ninja ## clang-tidy over every source, warnings are errors
+tidy: build-asan/build.ninja ## clang-tidy over the program's sources, warnings are errors; FOLDERS=tests: over the tests
 	@ninja -C build-asan -j $(JOBS)
-	@run-clang-tidy-19 -quiet -p build-asan -j $(JOBS) "$(CURDIR)/(build-asan/)?(storage|ranking|index|engine|api|tests)/"
+	@run-clang-tidy-19 -quiet -p build-asan -j $(JOBS) "$(CURDIR)/(build-asan/)?($(or $(FOLDERS),storage|ranking|index|engine|api))/"
 
 format: install-format ## Rewrite every source in the project's format
 	@$(OURS) | xargs clang-format-19 -i

@@ -173,7 +173,8 @@ Metric metric_of(const Report& report, MetricKind kind, std::string action, std:
     try {
       mean_of_arm = mean(arm, "variant", report.alpha);
     } catch (const InvalidRequest&) {
-      // Sums beyond what a double holds: they are not compared either, and that says so.
+      mean_of_arm.reset();  // Sums beyond what a double holds: they are not compared either, and
+                            // that says so.
     }
   }
   for (std::size_t i = 1; i < metric.arms.size(); ++i) {
