@@ -74,8 +74,8 @@ class WordPiece::Words {
   bool full() const { return ids_.size() >= ids_max_ - 1; }
 
   void add(utf8proc_int32_t c) {
+    if (is_space(c)) return end();  // before what is dropped: tabs are controls
     if (is_dropped(c)) return;
-    if (is_space(c)) return end();
     const bool alone = pieces_.options_.chinese_characters && is_chinese(c);
     if (alone) end();
     if (pieces_.options_.strip_accents) {

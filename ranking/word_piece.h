@@ -1,6 +1,7 @@
 // BERT's tokens (arXiv 1810.04805): text is cleaned, folded and cut into words, and each word into
 // the longest pieces that a vocabulary has. Owns the rules and the vocabulary; ids equal those of
-// the reference tokenizer (BertTokenizerFast of Hugging Face's transformers).
+// the reference tokenizer (BertTokenizerFast of Hugging Face's transformers), whose tables of
+// characters end with Unicode 8: what is newer is a mark or punctuation here where Unicode says so.
 #pragma once
 
 #include <cstddef>
