@@ -60,19 +60,23 @@ class SentenceEncoder::Reader {
     return {tensor(name + ".weight", {width}), tensor(name + ".bias", {width})};
   }
   Linear linear(const std::string& name, std::size_t out, std::size_t in) const {
-    return {tensor(name + ".weight", {out, in}), tensor(name + ".bias", {out})};
+    const auto rows = values(name + ".weight", {out, in});  // before room for what it may not be
+    std::vector<float> weight(rows.size());
+    put_columns(rows, in, out, weight.data());
+    return {placed({in, out}, weight), tensor(name + ".bias", {out})};
   }
   // Queries, keys and values side by side, so that one product makes them.
   Linear qkv(const std::string& name, std::size_t width) const {
     std::vector<float> weight;
     std::vector<float> bias;
     for (const char* part : {"query", "key", "value"}) {
-      const auto w = values(name + part + ".weight", {width, width});
+      const auto rows = values(name + part + ".weight", {width, width});
+      weight.resize(3 * rows.size());
+      put_columns(rows, width, 3 * width, weight.data() + bias.size());
       const auto b = values(name + part + ".bias", {width});
-      weight.insert(weight.end(), w.begin(), w.end());
       bias.insert(bias.end(), b.begin(), b.end());
     }
-    return {placed({3 * width, width}, weight), placed({3 * width}, bias)};
+    return {placed({width, 3 * width}, weight), placed({3 * width}, bias)};
   }
   Tensor placed(const Weights::Shape& shape, std::span<const float> floats) const {
     Tensor result(context_, shape);
@@ -81,6 +85,11 @@ class SentenceEncoder::Reader {
   }
 
  private:
+  // Rows [*, in] of the file become columns, `ld` floats from row to row.
+  static void put_columns(std::span<const float> rows, std::size_t in, std::size_t ld, float* to) {
+    for (std::size_t i = 0; i < rows.size(); ++i) to[i % in * ld + i / in] = rows[i];
+  }
+
   const Context& context_;
   std::filesystem::path file_;
   Weights weights_;
@@ -185,9 +194,10 @@ void SentenceEncoder::encode(const Context& context, const Batch& batch,
   Tensor mean(context, {t});
   Tensor rstd(context, {t});
   const auto linear = [&](const Linear& w, const Tensor& from, float beta, Tensor& to) {
-    const std::size_t in = w.weight.columns();
-    ops::gemm(context, Transpose::kNo, Transpose::kYes, t, w.weight.rows(), in, 1, from.data(), in,
-              w.weight.data(), in, beta, to.data(), w.weight.rows());
+    const std::size_t in = w.weight.rows();
+    const std::size_t to_width = w.weight.columns();
+    ops::gemm(context, Transpose::kNo, Transpose::kNo, t, to_width, in, 1, from.data(), in,
+              w.weight.data(), to_width, beta, to.data(), to_width);
   };
   const auto normalise = [&](const Norm& w, const Tensor& from, Tensor& to) {
     ops::layer_norm(context, t, d, shape.norm_epsilon, from.data(), w.gain.data(), w.bias.data(),

@@ -43,16 +43,18 @@ class SentenceEncoder {
   }
 
  private:
+  // On its side of how the file has it: for the few rows of a query, oneDNN's product takes 0.6 of
+  // the time so.
   struct Linear {
-    Tensor weight, bias;  // [out, in], [out]
+    Tensor weight, bias;  // [in, out], [out]
   };
   struct Norm {
     Tensor gain, bias;  // [D]
   };
   struct Block {
-    Linear qkv, attended;  // [3D, D], [D, D]
+    Linear qkv, attended;  // [D, 3D], [D, D]
     Norm norm1;
-    Linear expand, contract;  // [F, D], [D, F]
+    Linear expand, contract;  // [D, F], [F, D]
     Norm norm2;
   };
   struct Batch {

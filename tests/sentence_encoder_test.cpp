@@ -211,6 +211,8 @@ TEST_F(Folder, SizesThatDoNotFitAreRefused) {
               HasSubstr("5, does not divide"));
   EXPECT_THAT(refusal_of(config, "\"hidden_size\": 12,", ""), HasSubstr("has no 'hidden_size'"));
   EXPECT_THAT(refusal_of(config, "1e-12", "-1"), HasSubstr("'layer_norm_eps' is expected"));
+  EXPECT_THAT(refusal_of(config, "\"intermediate_size\": 20", "\"intermediate_size\": 16777216"),
+              HasSubstr("is [20, 12]; by config.json [16777216, 12] is expected"));
   EXPECT_THAT(refusal_of(config, "layers\": 2", "layers\": 3"),
               HasSubstr("'encoder.layer.2.attention.self.query.weight' is missing"));
   EXPECT_THAT(refusal_of(config, "\"vocab_size\": ", "\"vocab_size\": 1"),
