@@ -12,6 +12,8 @@ namespace {
 
 using ops::Transpose;
 
+constexpr float kNormEpsilon = 1e-5F;
+
 // y [T, O] = x [T, I] w [O, I]^T
 void linear(const Context& context, std::size_t tokens, const Tensor& w, const float* x, float* y) {
   const std::size_t in = w.columns();
@@ -89,7 +91,7 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   tape.mean_in.reshape(context, {t, 1});
   tape.rstd_in.reshape(context, {t, 1});
   tape.blocks[0].input.reshape(context, {t, d});
-  ops::layer_norm(context, t, d, tape.embedded.data(), weights.norm_in_gain.data(),
+  ops::layer_norm(context, t, d, kNormEpsilon, tape.embedded.data(), weights.norm_in_gain.data(),
                   weights.norm_in_bias.data(), tape.blocks[0].input.data(), tape.mean_in.data(),
                   tape.rstd_in.data());
   ops::dropout(context, t * d, dropout, site_seed(tape, 0, kInput), tape.blocks[0].input.data());
@@ -131,8 +133,8 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
     b.expanded.reshape(context, {t, 4 * d});
     b.probabilities.reshape(context, {weights.shape.heads, sequences.pairs});
 
-    ops::layer_norm(context, t, d, b.input.data(), w.norm1_gain.data(), w.norm1_bias.data(),
-                    b.normal1.data(), b.mean1.data(), b.rstd1.data());
+    ops::layer_norm(context, t, d, kNormEpsilon, b.input.data(), w.norm1_gain.data(),
+                    w.norm1_bias.data(), b.normal1.data(), b.mean1.data(), b.rstd1.data());
     linear(context, t, w.qkv, b.normal1.data(), b.qkv.data());
     ops::add_bias(context, t, 3 * d, w.qkv_bias.data(), b.qkv.data());
     if (weights.shape.relative_bias) {
@@ -149,8 +151,8 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
     ops::dropout(context, n * d, dropout, site_seed(tape, k, kAttention), rest(branch));
     add_branch(b.input, w.gate1, w.gate1_bias, b.gate1, b.branch1, b.middle);
 
-    ops::layer_norm(context, n, d, rest(b.middle), w.norm2_gain.data(), w.norm2_bias.data(),
-                    rest(b.normal2), rest(b.mean2), rest(b.rstd2));
+    ops::layer_norm(context, n, d, kNormEpsilon, rest(b.middle), w.norm2_gain.data(),
+                    w.norm2_bias.data(), rest(b.normal2), rest(b.mean2), rest(b.rstd2));
     linear(context, n, w.expand, rest(b.normal2), rest(b.expanded));
     ops::bias_relu(context, n, 4 * d, w.expand_bias.data(), rest(b.expanded));
     ops::dropout(context, n * 4 * d, dropout, site_seed(tape, k, kHidden), rest(b.expanded));
@@ -164,7 +166,7 @@ void encode(const Context& context, const EncoderWeights& weights, const float* 
   tape.mean_out.reshape(context, {t, 1});
   tape.rstd_out.reshape(context, {t, 1});
   tape.states.reshape(context, {t, d});
-  ops::layer_norm(context, n, d, rest(tape.last), weights.norm_out_gain.data(),
+  ops::layer_norm(context, n, d, kNormEpsilon, rest(tape.last), weights.norm_out_gain.data(),
                   weights.norm_out_bias.data(), rest(tape.states), rest(tape.mean_out),
                   rest(tape.rstd_out));
 }

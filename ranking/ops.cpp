@@ -21,9 +21,10 @@ void gemm(const Context& context, Transpose a_transposed, Transpose b_transposed
                    ldc);
 }
 
-void layer_norm(const Context& context, std::size_t tokens, std::size_t width, const float* x,
-                const float* gain, const float* bias, float* y, float* mean, float* rstd) {
-  FOVEA_BODY(layer_norm)(context, tokens, width, x, gain, bias, y, mean, rstd);
+void layer_norm(const Context& context, std::size_t tokens, std::size_t width, float epsilon,
+                const float* x, const float* gain, const float* bias, float* y, float* mean,
+                float* rstd) {
+  FOVEA_BODY(layer_norm)(context, tokens, width, epsilon, x, gain, bias, y, mean, rstd);
 }
 
 void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t width,
@@ -46,6 +47,11 @@ void causal_attention_backward(const Context& context, const Sequences& sequence
                                float* dbias) {
   FOVEA_BODY(causal_attention_backward)(context, sequences, heads, width, qkv, probabilities, dout,
                                         dqkv, dbias);
+}
+
+void attention(const Context& context, const Sequences& sequences, std::size_t heads,
+               std::size_t width, const float* qkv, float* out) {
+  FOVEA_BODY(attention)(context, sequences, heads, width, qkv, out);
 }
 
 void pair_gaps(const Context& context, const Sequences& sequences, const std::int64_t* times_ms,
@@ -83,6 +89,11 @@ void sampled_logits(const Context& context, std::size_t rows, std::size_t drawn_
 void bias_relu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
                float* x) {
   FOVEA_BODY(bias_relu)(context, tokens, width, bias, x);
+}
+
+void bias_gelu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
+               float* x) {
+  FOVEA_BODY(bias_gelu)(context, tokens, width, bias, x);
 }
 
 void relu_backward(const Context& context, std::size_t n, const float* y, float* dy) {

@@ -44,10 +44,11 @@ void gemm(const Context& context, Transpose a_transposed, Transpose b_transposed
           std::size_t n, std::size_t k, float alpha, const float* a, std::size_t lda,
           const float* b, std::size_t ldb, float beta, float* c, std::size_t ldc);
 
-/// y [T, D] = (x - mean) * rstd * gain + bias, per row; mean and rstd [T] are kept for the way
-/// back.
-void layer_norm(const Context& context, std::size_t tokens, std::size_t width, const float* x,
-                const float* gain, const float* bias, float* y, float* mean, float* rstd);
+/// y [T, D] = (x - mean) * rstd * gain + bias, per row, with rstd = 1 / sqrt(variance + epsilon);
+/// mean and rstd [T] are kept for the way back.
+void layer_norm(const Context& context, std::size_t tokens, std::size_t width, float epsilon,
+                const float* x, const float* gain, const float* bias, float* y, float* mean,
+                float* rstd);
 /// dx is added to; so are dgain and dbias [D].
 void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t width,
                          const float* x, const float* gain, const float* mean, const float* rstd,
@@ -67,6 +68,11 @@ void causal_attention_backward(const Context& context, const Sequences& sequence
                                std::size_t heads, std::size_t width, const float* qkv,
                                const float* probabilities, const float* dout, float* dqkv,
                                float* dbias);
+
+/// Multi-head self-attention within each sequence, to what comes before and after: arrays as in
+/// causal_attention. For inference: no probabilities are kept, there is no way back.
+void attention(const Context& context, const Sequences& sequences, std::size_t heads,
+               std::size_t width, const float* qkv, float* out);
 
 /// buckets: gap_bucket() of the times [T] of each pair that attention sees, in the [n, n] blocks of
 /// `sequences`; above the diagonal untouched.
@@ -96,6 +102,10 @@ void sampled_logits(const Context& context, std::size_t rows, std::size_t drawn_
 
 /// In place: x [T, D] += bias [D], then max(x, 0).
 void bias_relu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
+               float* x);
+/// In place: x [T, D] = gelu(x + bias [D]), the exact one (arXiv 1606.08415): gelu(x) = x / 2 * (1
+/// + erf(x / sqrt(2))). Absolute error below 1e-6 + 2e-6 |gelu(x)|.
+void bias_gelu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
                float* x);
 /// In place: dy *= (y > 0).
 void relu_backward(const Context& context, std::size_t n, const float* y, float* dy);

@@ -145,6 +145,54 @@ FOVEA_CLONES void attend_row(std::size_t n, std::size_t width, float scale, cons
   }
 }
 
+// One head of one sequence of n tokens in attention(): results stand `width` apart. keys [head
+// width, n] takes the keys on their sides, so that loops run along the tokens; row [n].
+FOVEA_CLONES void attend_head(std::size_t n, std::size_t head_width, std::size_t width, float scale,
+                              const float* head, float* keys, float* row, float* result) {
+  const std::size_t stride = 3 * width;
+  for (std::size_t j = 0; j < n; ++j) {
+    for (std::size_t k = 0; k < head_width; ++k) keys[k * n + j] = head[j * stride + width + k];
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    const float* query = head + i * stride;
+    std::fill_n(row, n, 0.0F);
+    std::size_t k = 0;
+    for (; k + 4 <= head_width; k += 4) {
+      const float* key = keys + k * n;
+      const float a = scale * query[k];
+      const float b = scale * query[k + 1];
+      const float c = scale * query[k + 2];
+      const float d = scale * query[k + 3];
+#pragma omp simd
+      for (std::size_t j = 0; j < n; ++j) {
+        row[j] += a * key[j] + b * key[n + j] + c * key[2 * n + j] + d * key[3 * n + j];
+      }
+    }
+    for (; k < head_width; ++k) {
+#pragma omp simd
+      for (std::size_t j = 0; j < n; ++j) row[j] += scale * query[k] * keys[k * n + j];
+    }
+    float highest = row[0];
+#pragma omp simd reduction(max : highest)
+    for (std::size_t j = 0; j < n; ++j) highest = row[j] > highest ? row[j] : highest;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (std::size_t j = 0; j < n; ++j) {
+      row[j] = exp_one(row[j] - highest);
+      sum += row[j];
+    }
+    float* values = result + i * width;
+    std::fill_n(values, head_width, 0.0F);
+    const float inverse = 1 / sum;
+    for (std::size_t j = 0; j < n; ++j) {
+      const float probability = row[j] * inverse;
+      const float* value = head + j * stride + 2 * width;
+#pragma omp simd
+      for (std::size_t c = 0; c < head_width; ++c) values[c] += probability * value[c];
+    }
+  }
+}
+
 FOVEA_CLONES void scale_row(std::size_t n, float factor, float* x) {
 #pragma omp simd
   for (std::size_t i = 0; i < n; ++i) x[i] *= factor;
@@ -155,13 +203,13 @@ FOVEA_CLONES void add_scaled_row(std::size_t n, float factor, const float* x, fl
   for (std::size_t i = 0; i < n; ++i) y[i] += factor * x[i];
 }
 
-FOVEA_CLONES void normalise_row(std::size_t n, const float* x, const float* gain, const float* bias,
-                                float* y, float* mean, float* rstd) {
+FOVEA_CLONES void normalise_row(std::size_t n, float epsilon, const float* x, const float* gain,
+                                const float* bias, float* y, float* mean, float* rstd) {
   const float average = sum_row(n, x) / static_cast<float>(n);
   float squares = 0;
 #pragma omp simd reduction(+ : squares)
   for (std::size_t i = 0; i < n; ++i) squares += (x[i] - average) * (x[i] - average);
-  const float inverse = 1 / std::sqrt(squares / static_cast<float>(n) + 1e-5F);
+  const float inverse = 1 / std::sqrt(squares / static_cast<float>(n) + epsilon);
 #pragma omp simd
   for (std::size_t i = 0; i < n; ++i) y[i] = (x[i] - average) * inverse * gain[i] + bias[i];
   *mean = average;
@@ -198,6 +246,23 @@ FOVEA_CLONES void gain_backward_row(std::size_t n, const float* x, float mean, f
 FOVEA_CLONES void bias_relu_row(std::size_t n, const float* bias, float* x) {
 #pragma omp simd
   for (std::size_t i = 0; i < n; ++i) x[i] = std::max(x[i] + bias[i], 0.0F);
+}
+
+FOVEA_CLONES void bias_gelu_row(std::size_t n, const float* bias, float* x) {
+#pragma omp simd
+  for (std::size_t i = 0; i < n; ++i) {
+    // 1 - erf(u) for u >= 0 (Abramowitz and Stegun 7.1.26), absolute error below 1.5e-7.
+    const float sum = x[i] + bias[i];
+    const float u = std::abs(sum) * 0.707106781F;
+    const float t = 1 / (1 + 0.3275911F * u);
+    float p = 1.061405429F;
+    p = p * t - 1.453152027F;
+    p = p * t + 1.421413741F;
+    p = p * t - 0.284496736F;
+    p = p * t + 0.254829592F;
+    const float tail = p * t * exp_one(-u * u);
+    x[i] = 0.5F * (sum > 0 ? sum * (2 - tail) : sum * tail);
+  }
 }
 
 FOVEA_CLONES void relu_backward_block(std::size_t begin, std::size_t end, const float* y,
@@ -276,10 +341,11 @@ void gemm(const Context& context, Transpose a_transposed, Transpose b_transposed
   if (status != dnnl_success) std::abort();  // only our own wrong sizes lead here
 }
 
-void layer_norm(const Context& context, std::size_t tokens, std::size_t width, const float* x,
-                const float* gain, const float* bias, float* y, float* mean, float* rstd) {
+void layer_norm(const Context& context, std::size_t tokens, std::size_t width, float epsilon,
+                const float* x, const float* gain, const float* bias, float* y, float* mean,
+                float* rstd) {
   for_rows(context, tokens, kParallelRows, [&](std::size_t t) {
-    normalise_row(width, x + t * width, gain, bias, y + t * width, mean + t, rstd + t);
+    normalise_row(width, epsilon, x + t * width, gain, bias, y + t * width, mean + t, rstd + t);
   });
 }
 
@@ -320,6 +386,22 @@ void causal_attention(const Context& context, const Sequences& sequences, std::s
                    row, result + i * width + h * head_width);
         std::fill(row + i + 1, row + n, 0.0F);
       }
+    }
+  });
+}
+
+void attention(const Context& context, const Sequences& sequences, std::size_t heads,
+               std::size_t width, const float* qkv, float* out) {
+  const std::uint32_t* offsets = sequences.offsets;
+  const std::size_t head_width = width / heads;
+  const float scale = 1 / std::sqrt(static_cast<float>(head_width));
+  for_rows(context, sequences.count, 2, [&](std::size_t s) {
+    const std::size_t n = offsets[s + 1] - offsets[s];
+    if (n == 0) return;  // arrays without a token may be null
+    std::vector<float> scratch(n * (head_width + 1));
+    for (std::size_t h = 0; h < heads; ++h) {
+      attend_head(n, head_width, width, scale, qkv + offsets[s] * 3 * width + h * head_width,
+                  scratch.data() + n, scratch.data(), out + offsets[s] * width + h * head_width);
     }
   });
 }
@@ -383,6 +465,12 @@ void bias_relu(const Context& context, std::size_t tokens, std::size_t width, co
                float* x) {
   for_rows(context, tokens, kParallelRows,
            [&](std::size_t t) { bias_relu_row(width, bias, x + t * width); });
+}
+
+void bias_gelu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
+               float* x) {
+  for_rows(context, tokens, kParallelRows,
+           [&](std::size_t t) { bias_gelu_row(width, bias, x + t * width); });
 }
 
 void relu_backward(const Context& context, std::size_t n, const float* y, float* dy) {

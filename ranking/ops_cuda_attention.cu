@@ -1,4 +1,4 @@
-// Causal self-attention on a device: a warp for each token and head, no work for padding. Backward
+// Self-attention on a device: a warp for each token and head, no work for padding. Backward
 // sums a query's gradient along its row and a key's along its column, so that no two warps write to
 // the same place.
 #include <cmath>
@@ -25,19 +25,32 @@ Shape shape_of(const Sequences& sequences, std::size_t heads, std::size_t width)
 __device__ std::size_t warp_number() { return thread_number() / lanes::kWarp; }
 __device__ std::size_t lane_number() { return threadIdx.x % lanes::kWarp; }
 
-__global__ void attend(Sequences sequences, Shape shape, const float* qkv, const float* bias,
-                       float* out, float* probabilities) {
-  if (warp_number() >= shape.work) return;  // the whole warp
-  const lanes::AttentionRow row = lanes::attention_row(sequences, shape.heads, warp_number());
+// A row of attention, by the warp that it is the work of.
+__device__ void attend_row(const lanes::AttentionRow& row, const Shape& shape, const float* qkv,
+                           const float* bias, float* out, float* probabilities) {
   float* cells = probabilities + row.cells;
   const std::size_t lane = lane_number();
   const float highest = warp_reduce<Highest>(lanes::attention_logits(
       row, shape.head_width, shape.width, qkv, bias, shape.scale, cells, lane, lanes::kWarp));
   const float sum =
-      warp_reduce<Sum>(lanes::exponentials(row.place + 1, highest, cells, lane, lanes::kWarp));
+      warp_reduce<Sum>(lanes::exponentials(row.seen, highest, cells, lane, lanes::kWarp));
   lanes::attention_normalise(row, sum, cells, lane, lanes::kWarp);
   __syncwarp();  // every lane reads what all have written
   lanes::attention_output(row, shape.head_width, shape.width, qkv, cells, out, lane, lanes::kWarp);
+}
+
+__global__ void attend_causally(Sequences sequences, Shape shape, const float* qkv,
+                                const float* bias, float* out, float* probabilities) {
+  if (warp_number() >= shape.work) return;  // the whole warp
+  attend_row(lanes::attention_row(sequences, shape.heads, warp_number()), shape, qkv, bias, out,
+             probabilities);
+}
+
+__global__ void attend(Sequences sequences, Shape shape, const float* qkv, float* out,
+                       float* probabilities) {
+  if (warp_number() >= shape.work) return;
+  attend_row(lanes::whole_attention_row(sequences, shape.heads, warp_number()), shape, qkv, nullptr,
+             out, probabilities);
 }
 
 __global__ void attend_backward_rows(Sequences sequences, Shape shape, const float* qkv,
@@ -71,8 +84,16 @@ void causal_attention(const Context& context, const Sequences& sequences, std::s
                       std::size_t width, const float* qkv, const float* bias, float* out,
                       float* probabilities, std::size_t /*from*/) {
   const Shape shape = shape_of(sequences, heads, width);
-  launch(context, attend, warp_blocks(shape.work), kBlock, sequences, shape, qkv, bias, out,
-         probabilities);
+  launch(context, attend_causally, warp_blocks(shape.work), kBlock, sequences, shape, qkv, bias,
+         out, probabilities);
+}
+
+void attention(const Context& context, const Sequences& sequences, std::size_t heads,
+               std::size_t width, const float* qkv, float* out) {
+  const Shape shape = shape_of(sequences, heads, width);
+  const Scratch probabilities(context, heads * sequences.pairs * sizeof(float));
+  launch(context, attend, warp_blocks(shape.work), kBlock, sequences, shape, qkv, out,
+         probabilities.as<float>());
 }
 
 void causal_attention_backward(const Context& context, const Sequences& sequences,

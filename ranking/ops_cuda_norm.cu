@@ -7,7 +7,7 @@
 namespace fovea::ranking::ops::cuda {
 namespace {
 
-__global__ void normalise_rows(std::size_t rows, std::size_t width, const float* x,
+__global__ void normalise_rows(std::size_t rows, std::size_t width, float epsilon, const float* x,
                                const float* gain, const float* bias, float* y, float* mean,
                                float* rstd) {
   const std::size_t row = thread_number() / lanes::kWarp;
@@ -18,7 +18,7 @@ __global__ void normalise_rows(std::size_t rows, std::size_t width, const float*
   const float average = warp_reduce<Sum>(lanes::lane_sum(width, x, lane, lanes::kWarp)) / n;
   const float variance =
       warp_reduce<Sum>(lanes::lane_squares(width, x, average, lane, lanes::kWarp)) / n;
-  const float inverse = 1 / sqrtf(variance + 1e-5F);
+  const float inverse = 1 / sqrtf(variance + epsilon);
   lanes::normalise(width, x, average, inverse, gain, bias, y + row * width, lane, lanes::kWarp);
   if (lane == 0) {
     mean[row] = average;
@@ -100,10 +100,11 @@ void add_column_sums(const Context& context, std::size_t rows, std::size_t width
 
 }  // namespace
 
-void layer_norm(const Context& context, std::size_t tokens, std::size_t width, const float* x,
-                const float* gain, const float* bias, float* y, float* mean, float* rstd) {
-  launch(context, normalise_rows, warp_blocks(tokens), kBlock, tokens, width, x, gain, bias, y,
-         mean, rstd);
+void layer_norm(const Context& context, std::size_t tokens, std::size_t width, float epsilon,
+                const float* x, const float* gain, const float* bias, float* y, float* mean,
+                float* rstd) {
+  launch(context, normalise_rows, warp_blocks(tokens), kBlock, tokens, width, epsilon, x, gain,
+         bias, y, mean, rstd);
 }
 
 void layer_norm_backward(const Context& context, std::size_t tokens, std::size_t width,

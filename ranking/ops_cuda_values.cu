@@ -23,6 +23,15 @@ struct BiasRelu {
     x[i] = sum > 0 ? sum : 0;
   }
 };
+struct BiasGelu {
+  std::size_t width;
+  const float* bias;
+  float* x;
+  __device__ void operator()(std::size_t i) const {
+    const float sum = x[i] + bias[i % width];
+    x[i] = 0.5F * sum * erfcf(-0.707106781F * sum);
+  }
+};
 struct ReluBackward {
   const float* y;
   float* dy;
@@ -91,6 +100,11 @@ void for_each(const Context& context, std::size_t n, const Work& work) {
 void bias_relu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
                float* x) {
   for_each(context, tokens * width, BiasRelu{width, bias, x});
+}
+
+void bias_gelu(const Context& context, std::size_t tokens, std::size_t width, const float* bias,
+               float* x) {
+  for_each(context, tokens * width, BiasGelu{width, bias, x});
 }
 
 void relu_backward(const Context& context, std::size_t n, const float* y, float* dy) {

@@ -26,16 +26,18 @@ inline constexpr int kWarp = 32;
 /// How many groups of `size` cover n.
 constexpr std::size_t groups(std::size_t n, std::size_t size) { return (n + size - 1) / size; }
 
-/// A token and a head in causal attention. Work is numbered token by token, heads side by side: T *
+/// A token and a head in attention. Work is numbered token by token, heads side by side: T *
 /// H pieces, none of them for padding.
 struct AttentionRow {
   std::size_t first;   // token of the sequence's first behaviour
   std::size_t place;   // of the token within the sequence
   std::size_t length;  // n, of the sequence
+  std::size_t seen;    // how many of them, from the first on, the token attends to
   std::size_t head;
   std::size_t block;  // where the [n, n] block of this sequence and head begins
   std::size_t cells;  // where this token's row in it begins
 };
+/// Of causal attention: what comes later is not seen.
 FOVEA_LANES inline AttentionRow attention_row(const Sequences& sequences, std::size_t heads,
                                               std::size_t work) {
   const std::size_t token = work / heads;
@@ -45,9 +47,18 @@ FOVEA_LANES inline AttentionRow attention_row(const Sequences& sequences, std::s
   row.first = sequences.offsets[s];
   row.place = token - row.first;
   row.length = sequences.offsets[s + 1] - row.first;
+  row.seen = row.place + 1;
   row.block = heads * static_cast<std::size_t>(sequences.pair_starts[s]) +
               row.head * row.length * row.length;
   row.cells = row.block + row.place * row.length;
+  return row;
+}
+
+/// Of attention to the whole sequence.
+FOVEA_LANES inline AttentionRow whole_attention_row(const Sequences& sequences, std::size_t heads,
+                                                    std::size_t work) {
+  AttentionRow row = attention_row(sequences, heads, work);
+  row.seen = row.length;
   return row;
 }
 
@@ -68,14 +79,14 @@ FOVEA_LANES inline float dot(std::size_t n, const float* a, const float* b) {
   return sum;
 }
 
-/// Logits of the row into `cells` [place + 1], the row's own. Returns the lane's highest.
+/// Logits of the row into `cells` [seen], the row's own. Returns the lane's highest.
 FOVEA_LANES inline float attention_logits(const AttentionRow& row, std::size_t head_width,
                                           std::size_t width, const float* qkv, const float* bias,
                                           float scale, float* cells, std::size_t lane,
                                           std::size_t lanes) {
   const float* query = qkv + part_at(row, head_width, width, row.place, 0);
   float highest = -INFINITY;
-  for (std::size_t j = lane; j <= row.place; j += lanes) {
+  for (std::size_t j = lane; j < row.seen; j += lanes) {
     float logit = scale * dot(head_width, query, qkv + part_at(row, head_width, width, j, 1));
     if (bias != nullptr) logit += bias[row.cells + j];
     cells[j] = logit;
@@ -93,12 +104,12 @@ FOVEA_LANES inline float exponentials(std::size_t n, float highest, float* x, st
   }
   return sum;
 }
-/// The row's exponentials become probabilities; zero above the diagonal.
+/// The row's exponentials become probabilities; zero where it does not see.
 FOVEA_LANES inline void attention_normalise(const AttentionRow& row, float sum, float* cells,
                                             std::size_t lane, std::size_t lanes) {
   const float factor = 1 / sum;
   for (std::size_t j = lane; j < row.length; j += lanes) {
-    cells[j] = j <= row.place ? cells[j] * factor : 0;
+    cells[j] = j < row.seen ? cells[j] * factor : 0;
   }
 }
 /// The values of what the row attends to, weighed.
@@ -107,7 +118,7 @@ FOVEA_LANES inline void attention_output(const AttentionRow& row, std::size_t he
                                          float* out, std::size_t lane, std::size_t lanes) {
   for (std::size_t c = lane; c < head_width; c += lanes) {
     float sum = 0;
-    for (std::size_t j = 0; j <= row.place; ++j) {
+    for (std::size_t j = 0; j < row.seen; ++j) {
       sum += cells[j] * qkv[part_at(row, head_width, width, j, 2) + c];
     }
     out[output_at(row, head_width, width, row.place) + c] = sum;

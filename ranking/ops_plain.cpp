@@ -26,8 +26,9 @@ void gemm(const Context&, Transpose a_transposed, Transpose b_transposed, std::s
   }
 }
 
-void layer_norm(const Context&, std::size_t tokens, std::size_t width, const float* x,
-                const float* gain, const float* bias, float* y, float* mean, float* rstd) {
+void layer_norm(const Context&, std::size_t tokens, std::size_t width, float epsilon,
+                const float* x, const float* gain, const float* bias, float* y, float* mean,
+                float* rstd) {
   for (std::size_t t = 0; t < tokens; ++t) {
     double sum = 0;
     for (std::size_t d = 0; d < width; ++d) sum += x[t * width + d];
@@ -35,7 +36,7 @@ void layer_norm(const Context&, std::size_t tokens, std::size_t width, const flo
     double squares = 0;
     for (std::size_t d = 0; d < width; ++d) squares += std::pow(x[t * width + d] - average, 2);
     mean[t] = static_cast<float>(average);
-    rstd[t] = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(width) + 1e-5));
+    rstd[t] = static_cast<float>(1 / std::sqrt(squares / static_cast<double>(width) + epsilon));
     for (std::size_t d = 0; d < width; ++d) {
       y[t * width + d] = (x[t * width + d] - mean[t]) * rstd[t] * gain[d] + bias[d];
     }
@@ -103,6 +104,37 @@ void causal_attention(const Context&, const Sequences& sequences, std::size_t he
   }
 }
 
+void attention(const Context&, const Sequences& sequences, std::size_t heads, std::size_t width,
+               const float* qkv, float* out) {
+  const std::uint32_t* offsets = sequences.offsets;
+  const std::size_t head_width = width / heads;
+  const double scale = 1 / std::sqrt(static_cast<double>(head_width));
+  for (std::size_t s = 0; s < sequences.count; ++s) {
+    const std::size_t n = offsets[s + 1] - offsets[s];
+    for (std::size_t h = 0; h < heads; ++h) {
+      const auto at = [&](std::size_t token, std::size_t part) {
+        return qkv + (offsets[s] + token) * 3 * width + part * width + h * head_width;
+      };
+      for (std::size_t i = 0; i < n; ++i) {
+        std::vector<double> weights(n);
+        for (std::size_t j = 0; j < n; ++j) {
+          for (std::size_t d = 0; d < head_width; ++d) {
+            weights[j] += static_cast<double>(at(i, 0)[d]) * at(j, 1)[d] * scale;
+          }
+        }
+        const double highest = *std::max_element(weights.begin(), weights.end());
+        double sum = 0;
+        for (double& weight : weights) sum += weight = std::exp(weight - highest);
+        for (std::size_t d = 0; d < head_width; ++d) {
+          double value = 0;
+          for (std::size_t j = 0; j < n; ++j) value += weights[j] / sum * at(j, 2)[d];
+          out[(offsets[s] + i) * width + h * head_width + d] = static_cast<float>(value);
+        }
+      }
+    }
+  }
+}
+
 void causal_attention_backward(const Context&, const Sequences& sequences, std::size_t heads,
                                std::size_t width, const float* qkv, const float* probabilities,
                                const float* dout, float* dqkv, float* dbias) {
@@ -163,6 +195,13 @@ void bias_relu(const Context&, std::size_t tokens, std::size_t width, const floa
     for (std::size_t d = 0; d < width; ++d) {
       x[t * width + d] = std::max(x[t * width + d] + bias[d], 0.0F);
     }
+  }
+}
+
+void bias_gelu(const Context&, std::size_t tokens, std::size_t width, const float* bias, float* x) {
+  for (std::size_t i = 0; i < tokens * width; ++i) {
+    const double sum = static_cast<double>(x[i]) + bias[i % width];
+    x[i] = static_cast<float>(sum / 2 * (1 + std::erf(sum / std::sqrt(2.0))));
   }
 }
 

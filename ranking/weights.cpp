@@ -36,8 +36,9 @@ std::size_t elements(const Weights::Shape& shape, const std::string& name) {
 std::size_t element_bytes(std::string_view dtype, const std::string& name) {
   if (dtype == "F32" || dtype == "U32") return 4;
   if (dtype == "U8") return 1;
+  if (dtype == "I64") return 8;  // positions that PyTorch keeps beside a model's weights
   throw WeightsError("array '" + name + "' has dtype '" + std::string(dtype) +
-                     "'; F32, U32 or U8 is expected");
+                     "'; F32, U32, U8 or I64 is expected");
 }
 
 std::size_t to_size(const boost::json::value& value, const std::string& name) {

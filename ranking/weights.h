@@ -50,7 +50,7 @@ class Weights {
 
  private:
   struct Array {
-    std::string dtype;  // F32, U32 or U8
+    std::string dtype;  // F32, U32, U8, or I64, which is kept as bytes and not asked for
     Shape shape;
     std::vector<float> floats;
     std::vector<std::uint32_t> ids;

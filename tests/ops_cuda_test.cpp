@@ -109,10 +109,10 @@ TEST_F(OpsCuda, LayerNormAgrees) {
     expect_agreement<float>(
         cpu_, gpu(), {poisoned<float>(t * d), poisoned<float>(t), poisoned<float>(t)}, 2e-5,
         [&](const Context& c, const std::vector<float*>& out) {
-          ops::layer_norm(c, t, d, x.at(c), gain.at(c), bias.at(c), out[0], out[1], out[2]);
+          ops::layer_norm(c, t, d, 1e-5F, x.at(c), gain.at(c), bias.at(c), out[0], out[1], out[2]);
         });
     std::vector<float> mean_values(t), rstd_values(t), unused(t * d);
-    ops::layer_norm(cpu_, t, d, x.at(cpu_), gain.at(cpu_), bias.at(cpu_), unused.data(),
+    ops::layer_norm(cpu_, t, d, 1e-5F, x.at(cpu_), gain.at(cpu_), bias.at(cpu_), unused.data(),
                     mean_values.data(), rstd_values.data());
     const Both<float> mean(gpu(), mean_values);
     const Both<float> rstd(gpu(), rstd_values);
@@ -145,6 +145,11 @@ TEST_F(OpsCuda, AttentionAndItsBiasAgree) {
     ops::causal_attention(cpu_, lists.host.at(list), heads, width, qkv.at(cpu_), bias.at(cpu_),
                           unused.data(), cells.data(), 0);
     const Both<float> probabilities(gpu(), cells);
+    expect_agreement<float>(cpu_, gpu(), {poisoned<float>(tokens * width)}, 5e-5,
+                            [&](const Context& c, const std::vector<float*>& out) {
+                              ops::attention(c, lists.at(c).at(list), heads, width, qkv.at(c),
+                                             out[0]);
+                            });
     for (const bool biased : {false, true}) {
       expect_agreement<float>(
           cpu_, gpu(), {poisoned<float>(tokens * width), poisoned<float>(pairs)}, 5e-5,
@@ -249,6 +254,8 @@ TEST_F(OpsCuda, SingleValuesAgree) {
     using Out = std::vector<float*>;
     agree({draw(n)}, 1e-6,
           [&](const Context& c, const Out& out) { ops::bias_relu(c, t, d, bias.at(c), out[0]); });
+    agree({draw(n, 4)}, 2e-6,
+          [&](const Context& c, const Out& out) { ops::bias_gelu(c, t, d, bias.at(c), out[0]); });
     agree({draw(n)}, 0,
           [&](const Context& c, const Out& out) { ops::relu_backward(c, n, a.at(c), out[0]); });
     agree({draw(n, 10), poisoned<float>(n)}, 1e-5, [&](const Context& c, const Out& out) {

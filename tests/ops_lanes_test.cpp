@@ -75,6 +75,43 @@ const std::vector<AttentionShape> kAttentionShapes = {
     {{65, 2}, 3, 96}, {{511, 512, 1}, 1, 64},
 };
 
+// What a warp does with a row of attention.
+void attend(const lanes::AttentionRow& row, std::size_t heads, std::size_t width, const float* qkv,
+            const float* bias, float* probabilities, float* out) {
+  constexpr std::size_t kLanes = lanes::kWarp;
+  const std::size_t head_width = width / heads;
+  const float scale = 1 / std::sqrt(static_cast<float>(head_width));
+  float* cells = probabilities + row.cells;
+  const float highest = highest_over(kLanes, [&](std::size_t lane) {
+    return lanes::attention_logits(row, head_width, width, qkv, bias, scale, cells, lane, kLanes);
+  });
+  const float sum = sum_over(kLanes, [&](std::size_t lane) {
+    return lanes::exponentials(row.seen, highest, cells, lane, kLanes);
+  });
+  for_lanes(kLanes,
+            [&](std::size_t lane) { lanes::attention_normalise(row, sum, cells, lane, kLanes); });
+  for_lanes(kLanes, [&](std::size_t lane) {
+    lanes::attention_output(row, head_width, width, qkv, cells, out, lane, kLanes);
+  });
+}
+
+TEST(OpsLanes, AttentionAgrees) {
+  for (const auto& [lengths, heads, width] : kAttentionShapes) {
+    const Ragged ragged(lengths);
+    const ops::Sequences& sequences = ragged.sequences;
+    const auto qkv = draw(sequences.tokens * 3 * width, 1);
+    auto out = poisoned(sequences.tokens * width);
+    auto plain_out = out;
+    ops::plain::attention(kContext, sequences, heads, width, qkv.data(), plain_out.data());
+    auto probabilities = poisoned(heads * sequences.pairs);
+    for (std::size_t w = 0; w < sequences.tokens * heads; ++w) {
+      attend(lanes::whole_attention_row(sequences, heads, w), heads, width, qkv.data(), nullptr,
+             probabilities.data(), out.data());
+    }
+    expect_close(out, plain_out, 2e-5F);
+  }
+}
+
 TEST(OpsLanes, CausalAttentionAgreesForwardAndBackward) {
   for (const auto& [lengths, heads, width] : kAttentionShapes) {
     const Ragged ragged(lengths);
@@ -101,22 +138,8 @@ TEST(OpsLanes, CausalAttentionAgreesForwardAndBackward) {
 
     constexpr std::size_t kLanes = lanes::kWarp;
     for (std::size_t w = 0; w < work; ++w) {
-      const lanes::AttentionRow row = lanes::attention_row(sequences, heads, w);
-      float* cells = probabilities.data() + row.cells;
-      const float highest = highest_over(kLanes, [&](std::size_t lane) {
-        return lanes::attention_logits(row, head_width, width, qkv.data(), bias.data(), scale,
-                                       cells, lane, kLanes);
-      });
-      const float sum = sum_over(kLanes, [&](std::size_t lane) {
-        return lanes::exponentials(row.place + 1, highest, cells, lane, kLanes);
-      });
-      for_lanes(kLanes, [&](std::size_t lane) {
-        lanes::attention_normalise(row, sum, cells, lane, kLanes);
-      });
-      for_lanes(kLanes, [&](std::size_t lane) {
-        lanes::attention_output(row, head_width, width, qkv.data(), cells, out.data(), lane,
-                                kLanes);
-      });
+      attend(lanes::attention_row(sequences, heads, w), heads, width, qkv.data(), bias.data(),
+             probabilities.data(), out.data());
     }
     expect_close(out, plain_out, 2e-5F);
     expect_close(probabilities, plain_probabilities, 2e-5F);
@@ -194,7 +217,7 @@ TEST(OpsLanes, LayerNormAgreesForwardAndBackward) {
     auto dx = draw(rows * width, 5);
     auto plain_dx = dx;
     std::vector<float> unused(2 * width);
-    ops::plain::layer_norm(kContext, rows, width, x.data(), gain.data(), bias.data(),
+    ops::plain::layer_norm(kContext, rows, width, 1e-5F, x.data(), gain.data(), bias.data(),
                            plain_y.data(), mean.data(), rstd.data());
     ops::plain::layer_norm_backward(kContext, rows, width, x.data(), gain.data(), mean.data(),
                                     rstd.data(), dy.data(), plain_dx.data(), unused.data(),

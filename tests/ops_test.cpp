@@ -48,9 +48,12 @@ TEST_P(Ops, GemmAgreesInEveryOrientation) {
 }
 
 TEST_P(Ops, LayerNormAgreesForwardAndBackward) {
-  for (const auto& [tokens, width] : {std::pair{1, 8}, {200, 64}, {67, 33}}) {
-    const std::size_t t = tokens;
-    const std::size_t d = width;
+  struct Shape {
+    std::size_t tokens, width;
+    float epsilon;
+  };
+  for (const auto& [t, d, epsilon] :
+       {Shape{1, 8, 1e-5F}, Shape{200, 64, 1e-12F}, Shape{67, 33, 0.5F}}) {
     const auto x = draw(t * d, 1, 3);
     const auto gain = draw(d, 2);
     const auto bias = draw(d, 3);
@@ -61,9 +64,9 @@ TEST_P(Ops, LayerNormAgreesForwardAndBackward) {
       means[i] = rstds[i] = poisoned(t);
       dx[i] = draw(t * d, 5);
       dgain[i] = dbias[i] = draw(d, 6);
-      (i == 0 ? ops::layer_norm : ops::plain::layer_norm)(context_, t, d, x.data(), gain.data(),
-                                                          bias.data(), outputs[i].data(),
-                                                          means[i].data(), rstds[i].data());
+      (i == 0 ? ops::layer_norm : ops::plain::layer_norm)(
+          context_, t, d, epsilon, x.data(), gain.data(), bias.data(), outputs[i].data(),
+          means[i].data(), rstds[i].data());
       (i == 0 ? ops::layer_norm_backward : ops::plain::layer_norm_backward)(
           context_, t, d, x.data(), gain.data(), means[i].data(), rstds[i].data(), dy.data(),
           dx[i].data(), dgain[i].data(), dbias[i].data());
@@ -109,6 +112,24 @@ TEST_P(Ops, CausalAttentionAgreesOnRaggedSequences) {
   }
 }
 
+TEST_P(Ops, AttentionAgreesOnRaggedSequences) {
+  const std::vector<std::uint32_t> offsets = {0, 1, 1, 8, 58, 60, 317};  // one of them empty
+  const std::size_t t = offsets.back();
+  IndexLists lists;
+  const auto sequence_lists = lists.add_sequences(offsets);
+  lists.place(context_);
+  for (const auto& [heads, head_width] : {std::pair<std::size_t, std::size_t>{2, 7}, {3, 32}}) {
+    const std::size_t d = heads * head_width;
+    const auto qkv = draw(t * 3 * d, 1, 2);
+    std::vector<float> out[2] = {poisoned(t * d), poisoned(t * d)};
+    for (const int i : {0, 1}) {
+      (i == 0 ? ops::attention : ops::plain::attention)(context_, lists.at(sequence_lists), heads,
+                                                        d, qkv.data(), out[i].data());
+    }
+    expect_close(out[0], out[1], 2e-5F);
+  }
+}
+
 TEST_P(Ops, SoftmaxCrossEntropyAgreesAlsoOnExtremeLogits) {
   for (const float deviation : {1.0F, 40.0F}) {
     const std::size_t rows = 5;
@@ -131,13 +152,18 @@ TEST_P(Ops, ElementwiseOpsAgree) {
   const std::size_t d = 65;
   const auto bias = draw(d, 1);
   const auto x = draw(t * d, 2);
-  std::vector<float> relu[2], relu_back[2], biased[2], dbias[2], dropped[2], exponentials[2];
+  std::vector<float> relu[2], gelu[2], relu_back[2], biased[2], dbias[2], dropped[2],
+      exponentials[2];
   for (const int i : {0, 1}) {
     relu[i] = biased[i] = dropped[i] = x;
     exponentials[i] = draw(t * d, 3, 20);
     exponentials[i][0] = -200;
     dbias[i] = draw(d, 5);
     (i == 0 ? ops::bias_relu : ops::plain::bias_relu)(context_, t, d, bias.data(), relu[i].data());
+    gelu[i] = draw(t * d, 6, 4);
+    gelu[i][0] = -200;
+    gelu[i][1] = 200;
+    (i == 0 ? ops::bias_gelu : ops::plain::bias_gelu)(context_, t, d, bias.data(), gelu[i].data());
     relu_back[i] = draw(t * d, 4);
     (i == 0 ? ops::relu_backward : ops::plain::relu_backward)(context_, t * d, relu[i].data(),
                                                               relu_back[i].data());
@@ -148,6 +174,7 @@ TEST_P(Ops, ElementwiseOpsAgree) {
     (i == 0 ? ops::exponential : ops::plain::exponential)(context_, t * d, exponentials[i].data());
   }
   expect_close(relu[0], relu[1], 1e-6F);
+  expect_close(gelu[0], gelu[1], 1e-6F);
   expect_close(relu_back[0], relu_back[1], 0);
   expect_close(biased[0], biased[1], 1e-6F);
   expect_close(dbias[0], dbias[1], 1e-4F);
