@@ -43,6 +43,7 @@ else()
   fovea_find_library(fovea::dnnl dnnl oneapi/dnnl/dnnl.h)
 endif()
 fovea_find_library(fovea::utf8proc utf8proc utf8proc.h)
+fovea_find_library(fovea::stemmer stemmer libstemmer.h)
 fovea_find_library(fovea::zlib z zlib.h)
 fovea_find_library(fovea::zstd zstd zstd.h)
 # Not by its CMake file, which asks for what its own HTTP server and client need.
