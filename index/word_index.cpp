@@ -120,6 +120,12 @@ WordsFound WordIndex::search(std::string_view text, std::size_t k, const RowSet*
     for (const auto& word : words) found.corrected.push_back(word.word);
   }
   found.rows = search.best(words, query.phrases, k, allow);
+  if (found.rows.empty() || !found.corrected.empty()) return found;
+  std::vector<std::vector<std::string>> phrases = query.phrases;
+  phrases.push_back(query.sequence);
+  for (const auto& exact : search.best(words, phrases, k, allow)) {
+    found.exact.push_back(exact.row);
+  }
   return found;
 }
 

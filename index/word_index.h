@@ -30,6 +30,8 @@ struct WordsFound {
   /// The words that were searched where no text has any of the query's: the nearest known ones, as
   /// stems. Empty: the query's own.
   std::vector<std::string> corrected;
+  /// Of `rows` those whose text has all of the query's words, one after the other.
+  std::vector<std::uint32_t> exact;
   bool phrases = false;  ///< Something stood in quotes: every row has it.
 };
 

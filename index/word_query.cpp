@@ -39,6 +39,7 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
     for_each_word(part, [&](const FoldedWord& word) {
       std::string stem(stemmer.stem(word.folded));
       if (phrase != nullptr) phrase->push_back(stem);
+      query.sequence.push_back(stem);
       const auto [place, is_new] = places.try_emplace(stem, query.words.size());
       if (is_new) {
         query.words.push_back(

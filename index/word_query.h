@@ -17,7 +17,8 @@ struct WordQuery {
     std::string typed;  ///< As it first stands in the query.
     std::size_t count = 0;
   };
-  std::vector<Word> words;  ///< Distinct stems, in their order.
+  std::vector<Word> words;            ///< Distinct stems, in their order.
+  std::vector<std::string> sequence;  ///< All stems as they follow each other.
   /// Stems that must follow each other in a text, at least one each.
   std::vector<std::vector<std::string>> phrases;
   /// The last word, folded, where the query ends in the middle of it or may; empty otherwise.

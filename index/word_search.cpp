@@ -16,7 +16,9 @@ constexpr double kB = 0.75;
 /// Bounds what one query costs.
 constexpr std::size_t kWordsMax = 64;
 constexpr std::size_t kBeginningWordsMax = 64;
-constexpr std::size_t kLookedAtMax = 20'000;  ///< Words of a segment, for beginnings and spelling.
+/// Words of a segment that are looked at, by alphabet.
+constexpr std::size_t kBeginningLookedAtMax = 5'000;
+constexpr std::size_t kSpellingLookedAtMax = 20'000;
 constexpr std::size_t kCorrectedMax = 8;
 constexpr double kBeginningWeight = 0.5;
 
@@ -180,7 +182,7 @@ void WordSearch::add_beginning(std::string_view beginning, std::vector<WeighedWo
   for (const auto& one : segments_) {
     const WordSegment& segment = *one.segment;
     const std::uint32_t first = segment.lower_bound(beginning);
-    for (std::uint32_t w = first; w < segment.words() && w - first < kLookedAtMax; ++w) {
+    for (std::uint32_t w = first; w < segment.words() && w - first < kBeginningLookedAtMax; ++w) {
       if (!segment.word(w).starts_with(beginning)) break;
       documents[segment.word(w)] += segment.postings(w).documents.size();
     }
@@ -211,7 +213,7 @@ std::vector<WeighedWord> WordSearch::nearest(const WordQuery& query) const {
     for (const auto& one : segments_) {
       const WordSegment& segment = *one.segment;
       const std::uint32_t begin = segment.lower_bound(letter);
-      for (std::uint32_t w = begin; w < segment.words() && w - begin < kLookedAtMax; ++w) {
+      for (std::uint32_t w = begin; w < segment.words() && w - begin < kSpellingLookedAtMax; ++w) {
         if (!segment.word(w).starts_with(letter)) break;
         const std::size_t needed = edits(wanted, letters(segment.word(w)), most);
         if (needed > most || (best && needed > best->first)) continue;
