@@ -9,9 +9,9 @@ namespace fovea::engine {
 namespace {
 
 /// Of relevance, against the spread of the model's scores, a few units: being first by words and by
-/// vectors is worth half a unit more than being second, so that taste moves an item by some places;
-/// having the query as it was typed is worth 30.
-constexpr double kRelevanceWeight = 10;
+/// vectors is worth one unit more than being second, so that taste moves an item by some places;
+/// having the query as it was typed is worth 60.
+constexpr double kRelevanceWeight = 20;
 /// Of the cosine to the user's texts, where nothing was learned.
 constexpr double kTextWeight = 10;
 /// Of an item that looks like one whose action has weight -1; a third of the spread of the scores.
