@@ -44,7 +44,7 @@ void print(const engine::BackupResult& result, const BackupFlags& flags, double 
       flags.to.string());
 }
 
-constexpr const char* kHelp =
+constexpr const char* kBackupHelp =
     R"(A server, an import or a training may run on the directory meanwhile. What was acknowledged
 before the backup began is in it, and every call is in it whole or not at all; later ones may be
 missing. A user deleted before is not in it. It is written as DIR.unfinished, which no command
@@ -60,7 +60,7 @@ void add_backup(CLI::App& app) {
   const auto flags = std::make_shared<BackupFlags>();
   CLI::App* command =
       app.add_subcommand("backup", "Copy a data directory that may be served meanwhile");
-  command->footer(kHelp);
+  command->footer(kBackupHelp);
   command->add_option("--data", flags->data, "Data directory")->required()->type_name("DIR");
   command
       ->add_option("--to", flags->to, "The backup: a directory that is not there yet, or is empty")

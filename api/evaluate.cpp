@@ -15,6 +15,7 @@
 #include "api/commands.h"
 #include "api/device_flag.h"
 #include "api/evaluation.h"
+#include "api/judged_queries.h"
 #include "api/progress.h"
 #include "engine/learning.h"
 
@@ -27,6 +28,8 @@ struct EvaluateFlags {
   engine::DeviceChoice device = engine::DeviceChoice::kCpu;
   std::size_t seeds = 1;
   std::filesystem::path users;
+  std::filesystem::path queries, qrels;  // both or none
+  engine::FusionWeights fusion;
   bool json = false;
 };
 
@@ -59,6 +62,20 @@ boost::json::object evaluate_seeds(engine::Engine& engine, const EvaluateFlags& 
   return over_seeds(seeds, runs);
 }
 
+void run_search(engine::Engine& engine, const EvaluateFlags& flags) {
+  const auto queries = read_judged_queries(flags.queries, flags.qrels);
+  Progress progress = Progress::to_stderr();
+  const engine::SearchEvaluation evaluation = engine::evaluate_search(
+      engine.snapshot(), queries,
+      [&](std::size_t done, std::size_t of) { progress.bar("searching", done, of); });
+  progress.clear();
+  if (flags.json) {
+    std::cout << to_json(evaluation) << '\n';
+  } else {
+    std::cout << table(evaluation);
+  }
+}
+
 void run(EvaluateFlags flags) {
   std::ofstream users;
   if (!flags.users.empty()) {
@@ -75,7 +92,12 @@ void run(EvaluateFlags flags) {
   engine_options.record_exposures = false;
   engine_options.reload_interval = std::chrono::milliseconds(0);
   engine_options.device = flags.device;
+  engine_options.search.weights = flags.fusion;
   const auto engine = engine::Engine::open(flags.data, engine_options);
+  if (!flags.queries.empty()) {
+    run_search(*engine, flags);
+    return;
+  }
   Progress progress = Progress::to_stderr();
   if (flags.seeds > 1) {
     const boost::json::object result = evaluate_seeds(*engine, flags, progress);
@@ -135,7 +157,33 @@ void add_evaluate(CLI::App& app) {
                    "Write a JSON line for each user: the test item, its place in each stage, and "
                    "the first ten as served with their scores")
       ->type_name("FILE");
-  command->add_flag("--json", flags->json, "Print fractions as JSON");
+  CLI::Option* queries =
+      command
+          ->add_option("--queries", flags->queries,
+                       "Measure search instead: a JSON line for each query, {\"query_id\": .., "
+                       "\"text\": ..}")
+          ->type_name("FILE");
+  CLI::Option* qrels =
+      command
+          ->add_option("--qrels", flags->qrels,
+                       "What was judged relevant to them, in TREC's form: query id, 0, item id, "
+                       "grade")
+          ->type_name("FILE");
+  queries->needs(qrels);
+  qrels->needs(queries);
+  command
+      ->add_option("--words-weight", flags->fusion.words,
+                   "What the search by words counts for in the fused list")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1000.0))
+      ->needs(queries);
+  command
+      ->add_option("--vectors-weight", flags->fusion.vectors,
+                   "What the search by vectors counts for in it")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1000.0))
+      ->needs(queries);
+  command->add_flag("--json", flags->json, "Print fractions as JSON, with --queries of each query");
   command->callback([flags] { run(*flags); });
 }
 

@@ -36,7 +36,7 @@ void print(const ImportSummary& summary, bool json) {
   }
 }
 
-constexpr const char* kHelp =
+constexpr const char* kImportHelp =
     R"(Everything is checked first. A bad line is reported with file and line number and skipped; more
 than --max-errors stop the import with nothing written. Importing the same files again adds
 nothing, as long as each event has a time_ms or an event_id.
@@ -63,7 +63,7 @@ void add_import(CLI::App& app) {
   };
   const auto flags = std::make_shared<Flags>();
   CLI::App* command = app.add_subcommand("import", "Read items and events into a store");
-  command->footer(kHelp);
+  command->footer(kImportHelp);
   command->add_option("--data", flags->options.data, "Data directory")
       ->required()
       ->type_name("DIR");

@@ -302,7 +302,7 @@ void rank(RankFlags flags) {
   told.end(done, run.model_version);
 }
 
-constexpr const char* kHelp =
+constexpr const char* kRankHelp =
     R"(A line is what POST /v1/rank takes, its answer what that gives: the same scores for the same
 version, behaviours and time. The store is read as it was at the start, beside a server or not, and
 nothing is written to it: a batch shows nothing to anybody. All lines are ranked at one time, when
@@ -328,7 +328,7 @@ Example:
 void add_rank(CLI::App& app) {
   const auto flags = std::make_shared<RankFlags>();
   CLI::App* command = app.add_subcommand("rank", "Rank a file of requests, offline");
-  command->footer(kHelp);
+  command->footer(kRankHelp);
   command->add_option("--data", flags->data, "Data directory, which may be served meanwhile")
       ->required()
       ->type_name("DIR");

@@ -89,7 +89,7 @@ void run(const SimulateFlags& flags) {
                    flags.which.data.string(), experiment.name);
 }
 
-constexpr const char* kHelp =
+constexpr const char* kSimulateHelp =
     R"(Each user has a taste, a value of --taste; he acts on a few items of it, asks the server for a
 list and goes down it: what he likes he acts on with probability 0.2, other items with 0.02, and
 after each place goes on with 0.85. What he does is recorded with the experiment's success action.
@@ -109,7 +109,7 @@ void add_simulate(CLI::App& experiment) {
   const auto flags = std::make_shared<SimulateFlags>();
   CLI::App* command = experiment.add_subcommand(
       "simulate", "Play users of known tastes against a running server, to see an experiment work");
-  command->footer(kHelp);
+  command->footer(kSimulateHelp);
   command->add_option("--data", flags->which.data, "The directory that is served, read beside it")
       ->required()
       ->type_name("DIR");

@@ -44,6 +44,7 @@ else()
 endif()
 fovea_find_library(fovea::utf8proc utf8proc utf8proc.h)
 fovea_find_library(fovea::jemalloc jemalloc jemalloc/jemalloc.h)
+fovea_find_library(fovea::stemmer stemmer libstemmer.h)
 fovea_find_library(fovea::zlib z zlib.h)
 fovea_find_library(fovea::zstd zstd zstd.h)
 # Not by its CMake file, which asks for what its own HTTP server and client need.

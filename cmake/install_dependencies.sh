@@ -6,7 +6,7 @@ set -eu
 # The program, and the small test libraries that are configured with it.
 build="g++ cmake ninja-build pkg-config
   librocksdb-dev libfaiss-dev libdnnl-dev libopenblas-dev libeigen3-dev libboost1.81-dev libboost-json1.81-dev
-  libthrift-dev thrift-compiler libssl-dev libutf8proc-dev zlib1g-dev libzstd-dev libjemalloc-dev
+  libthrift-dev thrift-compiler libssl-dev libutf8proc-dev libstemmer-dev zlib1g-dev libzstd-dev libjemalloc-dev
   libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
   prometheus-cpp-dev
   libgtest-dev libgmock-dev librapidcheck-dev"

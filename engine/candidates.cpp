@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <unordered_map>
 #include <utility>
 
 #include "engine/behaviours.h"
@@ -103,6 +104,14 @@ class Collector {
       }
     }
   }
+  /// Of what a query found, until n were added; `scores` is empty or has one for each.
+  void add_relevant(std::span<const Relevant> relevant, std::span<const float> scores,
+                    std::size_t n) {
+    for (std::size_t i = 0; i < relevant.size() && n > 0; ++i) {
+      const auto score = scores.empty() ? std::nullopt : std::optional(scores[i]);
+      if (add(relevant[i].row, relevant[i].relevance.source(), score)) --n;
+    }
+  }
   std::span<const Candidate> items() const { return items_; }
   std::vector<Candidate> take() { return std::move(items_); }
 
@@ -168,9 +177,8 @@ void add_boosted(const Snapshot& snapshot, const Question& question, const Candi
     if (boost.add <= 0) continue;
     const index::RowSet matching = snapshot.attributes->matching(boost.filter);
     std::vector<std::uint32_t> rows;
-    if (!found.query.empty()) {
-      rows = rows_of(nearest_to(snapshot, snapshot.model->text_index(), found.query, question.limit,
-                                &matching));
+    if (found.query_found) {
+      rows = rows_of(search(snapshot, *question.query, question.limit, &matching));
     } else if (!found.user.hidden.empty()) {
       rows = rows_of(nearest_to(snapshot, *snapshot.model->item_index(), found.user.hidden,
                                 question.limit, &matching));
@@ -181,6 +189,15 @@ void add_boosted(const Snapshot& snapshot, const Question& question, const Candi
       }
     }
     collector.add({rows}, found.user.hidden.empty() ? "popular" : "vectors");
+  }
+}
+
+void set_relevance(std::span<const Relevant> relevant, std::span<Candidate> items) {
+  std::unordered_map<std::uint32_t, Relevance> by_row;
+  for (const Relevant& one : relevant) by_row.emplace(one.row, one.relevance);
+  for (Candidate& item : items) {
+    const auto found = by_row.find(item.row);
+    if (found != by_row.end()) item.relevance = found->second;
   }
 }
 
@@ -205,6 +222,23 @@ bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std:
 }
 
 }  // namespace
+
+std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
+                             const index::RowSet* allowed) {
+  index::WordsFound words;
+  if (snapshot.words != nullptr && snapshot.fusion.words > 0) {
+    words = snapshot.words->search(query, n, allowed);
+  }
+  std::vector<index::Neighbour> vectors;
+  const bool in_quotes = words.phrases && !words.rows.empty();
+  if (snapshot.model && snapshot.fusion.vectors > 0 && !in_quotes) {
+    std::vector<float> encoded(snapshot.model->text_space().width());
+    if (snapshot.model->text_space().encode({query, {}}, encoded)) {
+      vectors = nearest_to(snapshot, snapshot.model->text_index(), encoded, n, allowed);
+    }
+  }
+  return fuse(words.rows, vectors, words.exact, snapshot.fusion, n);
+}
 
 UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
                      std::size_t nearest_min, std::span<const std::uint32_t> others) {
@@ -247,11 +281,14 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   const std::size_t search = retrieve + collector.left_out();
 
   Candidates result;
-  if (question.query && snapshot.model) {
-    result.query.resize(snapshot.model->text_space().width());
-    if (!snapshot.model->text_space().encode({*question.query, {}}, result.query)) {
-      result.query.clear();
-    }
+  std::vector<Relevant> relevant;
+  if (question.query) {
+    // What a named candidate is to the query does not depend on the others that are named.
+    relevant = question.candidates
+                   ? engine::search(snapshot, *question.query,
+                                    std::max(snapshot.retrieve, question.candidates->size()))
+                   : engine::search(snapshot, *question.query, search, allowed);
+    result.query_found = !relevant.empty();
   }
   // What was asked for decides what is found, and who asks decides the order among near ties; where
   // nothing was asked for, what is near to the user and what follows their newest behaviours.
@@ -260,9 +297,8 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   std::vector<std::uint32_t> others;
   if (question.candidates) {
     others = *question.candidates;
-  } else if (!result.query.empty()) {
-    others =
-        rows_of(nearest_to(snapshot, snapshot.model->text_index(), result.query, search, allowed));
+  } else if (question.query) {
+    others = rows_of(relevant);
   } else if (personal && learned) {
     others = following(snapshot, question, search);
     if (allowed != nullptr) {
@@ -291,14 +327,19 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
       nearest = rows_of(
           nearest_to(snapshot, *snapshot.model->item_index(), user.hidden, search, allowed));
     }
-    collector.add_in_turn({nearest, nearest_scores}, {others, user.other_scores}, retrieve,
-                          "vectors");
+    if (question.query) {
+      collector.add_relevant(relevant, user.other_scores, retrieve);
+    } else {
+      collector.add_in_turn({nearest, nearest_scores}, {others, user.other_scores}, retrieve,
+                            "vectors");
+    }
     add_boosted(snapshot, question, result, collector);
     // Who is known needs a full page; for the others these are all there is to choose from.
-    const bool known = !result.query.empty() || !user.hidden.empty() || !user.mean_text.empty();
+    const bool known = result.query_found || !user.hidden.empty() || !user.mean_text.empty();
     add_popular(snapshot, question, known ? 0 : retrieve, collector);
   }
   result.items = collector.take();
+  set_relevance(relevant, result.items);
   return result;
 }
 

@@ -20,6 +20,7 @@
 #include "engine/gpu.h"
 #include "engine/live_versions.h"
 #include "engine/pipeline.h"
+#include "engine/searched_text.h"
 #include "engine/treatment.h"
 #include "engine/trials.h"
 #include "index/vector_index.h"
@@ -72,6 +73,10 @@ struct Engine::State {
         counted(*db) {
     if (!options.now_ms) options.now_ms = machine_now_ms;
     put_all(db->catalog(), attributes);
+    if (options.load_model) {
+      searched.emplace(options.search);
+      put_all(db->catalog(), *searched);
+    }
     if (options.device != DeviceChoice::kCpu && options.load_model) open_gpu();
     versions.emplace(*db, directory, gpu.get(), options.rebuild);
   }
@@ -89,7 +94,8 @@ struct Engine::State {
 
   EngineOptions options;
   const std::unique_ptr<storage::Db> db;
-  Attributes attributes;  // of the catalogue, in step with it
+  Attributes attributes;                 // of the catalogue, in step with it
+  std::optional<SearchedText> searched;  // the same; absent where nothing is searched
   CountedPopularity counted;
   const std::chrono::steady_clock::time_point start = std::chrono::steady_clock::now();
 
@@ -108,6 +114,8 @@ struct Engine::State {
     Snapshot result;
     result.db = db.get();
     result.attributes = &attributes;
+    if (searched) result.words = &searched->words();
+    result.fusion = options.search.weights;
     result.not_seen = &options.not_seen;
     result.gpu = gpu.get();
     result.retrieve = options.retrieve;
@@ -253,6 +261,7 @@ std::int32_t Engine::put_items(std::span<const Item> items) {
   pointers.reserve(items.size());
   for (const Item& item : items) pointers.push_back(&item);
   state_->attributes.put(put.rows, pointers);
+  if (state_->searched) state_->searched->put(put.rows, pointers);
   std::vector<FreshItem> fresh;
   fresh.reserve(items.size());
   for (std::size_t i = 0; i < items.size(); ++i) fresh.push_back({put.rows[i], &items[i]});
@@ -266,6 +275,7 @@ std::int32_t Engine::remove_items(std::span<const std::string> item_ids) {
   const auto changing = state_->versions->changing();
   const auto rows = state_->db->catalog().remove(ids);
   state_->attributes.remove(rows);
+  if (state_->searched) state_->searched->remove(rows);
   state_->versions->remove(rows);
   return static_cast<std::int32_t>(rows.size());
 }

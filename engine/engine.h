@@ -16,6 +16,7 @@
 
 #include "engine/gpu_options.h"
 #include "engine/request.h"
+#include "engine/searched_text.h"
 #include "index/generational_index.h"
 #include "storage/db.h"
 
@@ -28,11 +29,13 @@ struct Snapshot;
 struct EngineOptions {
   // Behaviour.
   storage::Access access = storage::Access::kReadWrite;
-  bool load_model =
-      true;  ///< False: import needs none, and is then not refused for a damaged version.
+  /// False: import needs none, and is then not refused for a damaged version; nor are texts made
+  /// searchable by words.
+  bool load_model = true;
   bool record_exposures = true;
   /// Actions after which an item still counts as unseen, such as an impression.
   std::set<std::string> not_seen;
+  SearchOptions search;  ///< Of queries; the language's name must be known.
   storage::DbOptions db;
   /// Milliseconds since the epoch; injectable. Absent: the machine's clock.
   std::function<std::int64_t()> now_ms;

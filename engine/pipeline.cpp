@@ -129,7 +129,8 @@ class WithoutBehaviour {
     const std::size_t first_read = behaviours.size() - candidates_.user.behaviours.size();
     behaviours.erase(behaviours.begin() + static_cast<std::ptrdiff_t>(first_read + behaviour));
 
-    Candidates others{candidates_.items, user_state(snapshot_, behaviours, 0), candidates_.query};
+    Candidates others{candidates_.items, user_state(snapshot_, behaviours, 0),
+                      candidates_.query_found};
     Question plain;
     plain.now_ms = question_.now_ms;
     plain.boosts = question_.boosts;

@@ -19,10 +19,12 @@
 #include "engine/attributes.h"
 #include "engine/experiments.h"
 #include "engine/filter.h"
+#include "engine/fusion.h"
 #include "engine/live_model.h"
 #include "engine/request.h"
 #include "index/row_set.h"
 #include "index/vector_index.h"
+#include "index/word_index.h"
 #include "ranking/interactions.h"
 #include "storage/db.h"
 
@@ -34,6 +36,9 @@ class Gpu;
 struct Snapshot {
   storage::Db* db = nullptr;               ///< Never null. Not owned.
   const Attributes* attributes = nullptr;  ///< Of the catalogue. Never null. Not owned.
+  /// The catalogue's texts. Null: of a query only vectors are searched. Not owned.
+  const index::WordIndex* words = nullptr;
+  FusionWeights fusion;  ///< Of words and vectors.
   /// Actions that leave an item unseen. Never null. Not owned.
   const std::set<std::string>* not_seen = nullptr;
   Gpu* gpu = nullptr;                            ///< Null: the CPU ranks. Not owned.
@@ -114,15 +119,15 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
 
 struct Candidate {
   std::uint32_t row = 0;
-  std::string_view source;     ///< "vectors", "popular", "candidate" or "pin"; a literal.
+  std::string_view source;     ///< "words", "vectors", "popular", "candidate", "pin"; a literal.
   std::optional<float> score;  ///< Of the learned model, where a GPU gave it with the state.
+  Relevance relevance = {};    ///< To the query.
 };
 
 struct Candidates {
   std::vector<Candidate> items;  ///< Distinct rows of present items.
   UserState user;
-  std::vector<float>
-      query;  ///< Unit vector [K]; empty without a query, or when none of its words is known.
+  bool query_found = false;  ///< There is a query, and words or vectors found something for it.
 };
 
 /// Scores in the order of the candidates.
@@ -145,8 +150,15 @@ Question history(const Snapshot& snapshot, const RankRequest& request, std::int6
 /// may be shown or the request names its candidates. Nothing that may not be shown.
 Candidates candidates(const Snapshot& snapshot, const Question& question);
 
-/// Step 3. An item's score depends on the user, the query and the time, not on the other
-/// candidates; where the deadline comes near before all are scored, on its place among them.
+/// What a query finds of the rows in `allowed` (null: all), most relevant first, at most n: the n
+/// first of words and of vectors, fused. What stands in quotes must be in the text, unless no text
+/// has it.
+std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
+                             const index::RowSet* allowed = nullptr);
+
+/// Step 3. An item's score depends on the user, on its places among what the query found and on the
+/// time, not on the other candidates (of a request that names its candidates the query finds these
+/// alone); where the deadline comes near before all are scored, on its place among them.
 Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates);
 
 /// The positions in `candidates` of the n best, best first, ties by row.

@@ -8,9 +8,10 @@
 namespace fovea::engine {
 namespace {
 
-/// A query's cosine against the spread of the model's scores, a few units: relevance leads, taste
-/// orders near ties.
-constexpr double kQueryWeight = 20;
+/// Of relevance, against the spread of the model's scores, a few units: being first by words and by
+/// vectors is worth one unit more than being second, so that taste moves an item by some places;
+/// having the query as it was typed is worth 60.
+constexpr double kRelevanceWeight = 20;
 /// Of the cosine to the user's texts, where nothing was learned.
 constexpr double kTextWeight = 10;
 /// Of an item that looks like one whose action has weight -1; a third of the spread of the scores.
@@ -76,6 +77,19 @@ void add_cosine(std::string_view part, double weight, std::span<const float> dir
         weight * cosine(direction, texts.subspan(i * direction.size(), direction.size()));
     scored.scores[i] += value;
     if (explain) scored.parts[i].emplace_back(part, value);
+  }
+}
+
+/// Adds what each item is to the query as up to three named parts.
+void add_relevance(std::span<const Candidate> items, bool explain, Scored& scored) {
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    const Relevance& relevance = items[i].relevance;
+    for (const auto& [part, value] : {std::pair<std::string_view, double>("words", relevance.words),
+                                      {"vectors", relevance.vectors},
+                                      {"exact", relevance.exact}}) {
+      scored.scores[i] += kRelevanceWeight * value;
+      if (explain && value != 0) scored.parts[i].emplace_back(part, kRelevanceWeight * value);
+    }
   }
 }
 
@@ -169,16 +183,11 @@ Scored rerank(const Snapshot& snapshot, const Question& question, const Candidat
       return out_of_time();
     }
   } else {
-    score_popularity(snapshot, rows, !candidates.query.empty() || !user.mean_text.empty(),
+    score_popularity(snapshot, rows, candidates.query_found || !user.mean_text.empty(),
                      question.explain, scored);
     add_cosine("text", kTextWeight, user.mean_text, vectors.texts, question.explain, scored);
   }
-  if (!candidates.query.empty() && rows.size() < items.size()) {
-    rows.clear();
-    for (const Candidate& item : items) rows.push_back(item.row);
-    vectors = snapshot.model->vectors().gather(rows);
-  }
-  add_cosine("query", kQueryWeight, candidates.query, vectors.texts, question.explain, scored);
+  if (candidates.query_found) add_relevance(items, question.explain, scored);
   add_dislikes(snapshot, question, items, scored);
   add_boosts(snapshot, question, items, scored);
   return scored;

@@ -1,0 +1,38 @@
+// A query as people type it to what a word index looks up: words, phrases in quotes, the beginning
+// of a last word. No query is an error: what is no word and no pair of quotes separates words.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "index/word_reader.h"
+
+namespace fovea::index {
+
+struct WordQuery {
+  struct Word {
+    std::string stem;
+    std::string typed;  ///< As it first stands in the query.
+    std::size_t count = 0;
+  };
+  std::vector<Word> words;            ///< Distinct stems, in their order.
+  std::vector<std::string> sequence;  ///< All stems as they follow each other.
+  /// Stems that must follow each other in a text, at least one each.
+  std::vector<std::vector<std::string>> phrases;
+  /// The last word, folded, where the query ends in the middle of it or may; empty otherwise.
+  std::string beginning;
+};
+
+/// Of any bytes. Quotes are ", and its curly and low forms; one without a partner separates words.
+WordQuery word_query(std::string_view text, Stemmer& stemmer);
+
+/// The least number of letters to insert, delete, replace or swap with their neighbour, none edited
+/// twice (optimal string alignment); most + 1 where it is more than `most`. UTF-32.
+std::size_t edits(std::u32string_view a, std::u32string_view b, std::size_t most);
+
+/// Invalid UTF-8 is left out.
+std::u32string letters(std::string_view utf8);
+
+}  // namespace fovea::index

@@ -1,0 +1,133 @@
+// What a search by words takes: milliseconds of processor time a query of 3, 5 and 10 words of the
+// generated shop, each word of some item's text, with and without a filter; what a put takes, and
+// the memory. One thread.
+//
+//   fovea_words [ITEMS]    200,000 without it
+#include <time.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/synthetic.h"
+#include "index/word_index.h"
+
+namespace {
+
+using fovea::index::RowSet;
+using fovea::index::WordIndex;
+
+constexpr std::size_t kFound = 500;  // as many as are reranked
+constexpr std::size_t kQueries = 500;
+constexpr std::size_t kBatch = 4096;
+
+/// Of this thread, so that other programs on the machine do not count.
+double processor_ms() {
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  return 1e3 * static_cast<double>(now.tv_sec) + 1e-6 * static_cast<double>(now.tv_nsec);
+}
+
+struct Times {
+  double p50 = 0, p99 = 0, most = 0;
+};
+
+template <typename Call>
+Times measure(std::size_t calls, const Call& call) {
+  std::vector<double> ms;
+  for (std::size_t i = 0; i < calls; ++i) {
+    const double start = processor_ms();
+    call(i);
+    ms.push_back(processor_ms() - start);
+  }
+  std::sort(ms.begin(), ms.end());
+  return {ms[ms.size() / 2], ms[ms.size() * 99 / 100], ms.back()};
+}
+
+std::vector<std::string> words_of(std::string_view text) {
+  std::vector<std::string> words;
+  fovea::index::for_each_word(
+      text, [&](const fovea::index::FoldedWord& word) { words.emplace_back(word.folded); });
+  return words;
+}
+
+void print(const char* what, const Times& times) {
+  std::printf("%-28s %8.2f %8.2f %8.2f\n", what, times.p50, times.p99, times.most);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::size_t items = argc > 1 ? std::strtoull(argv[1], nullptr, 10) : 200'000;
+  if (items == 0) {
+    std::fprintf(stderr, "fovea_words: a number of items is expected, not '%s'\n", argv[1]);
+    return 2;
+  }
+  const auto shop = fovea::engine::synthetic_items({.items = items, .seed = 1});
+  std::vector<std::uint32_t> rows;
+  std::vector<std::string_view> texts;
+  for (std::uint32_t row = 0; row < items; ++row) {
+    rows.push_back(row);
+    texts.push_back(*shop[row].text);
+  }
+  WordIndex index;
+  const double start = processor_ms();
+  for (std::size_t first = 0; first < items; first += kBatch) {
+    const std::size_t n = std::min(kBatch, items - first);
+    index.put(std::span(rows).subspan(first, n), std::span(texts).subspan(first, n));
+  }
+  std::printf("%zu items put in %.0f ms, %.1f MiB\n\n", items, processor_ms() - start,
+              static_cast<double>(index.bytes()) / (1 << 20));
+
+  std::mt19937_64 random(1);
+  RowSet tenth(items);
+  for (std::uint32_t row = 0; row < items; ++row) {
+    if (random() % 10 == 0) tenth.insert(row);
+  }
+  std::printf("%-28s %8s %8s %8s\n", "ms of processor time", "p50", "p99", "most");
+  std::size_t found = 0;
+  for (const std::size_t words : {1, 3, 5, 10}) {
+    std::vector<std::string> queries;
+    for (std::size_t q = 0; q < kQueries; ++q) {
+      std::vector<std::string> some;
+      while (some.size() < words) {
+        for (auto& word : words_of(texts[random() % items])) some.push_back(std::move(word));
+      }
+      std::shuffle(some.begin(), some.end(), random);
+      std::string query;
+      for (std::size_t w = 0; w < words; ++w) query += some[w] + " ";
+      queries.push_back(std::move(query));
+    }
+    const auto name = std::to_string(words) + " words";
+    print(name.c_str(), measure(kQueries, [&](std::size_t q) {
+            found += index.search(queries[q], kFound).rows.size();
+          }));
+    print((name + ", a tenth allowed").c_str(), measure(kQueries, [&](std::size_t q) {
+            found += index.search(queries[q], kFound, &tenth).rows.size();
+          }));
+    print((name + ", as a phrase").c_str(), measure(kQueries, [&](std::size_t q) {
+            found += index.search("\"" + queries[q] + "\"", kFound).rows.size();
+          }));
+    // Without the separator behind it the last word may go on.
+    print((name + ", last begun").c_str(), measure(kQueries, [&](std::size_t q) {
+            const std::string_view query = queries[q];
+            found += index.search(query.substr(0, query.size() - 2), kFound).rows.size();
+          }));
+  }
+  print("misspelt", measure(100, [&](std::size_t q) {
+          const auto words = words_of(texts[random() % items]);
+          std::string word = words[q % words.size()];
+          word.insert(word.size() / 2, "q");
+          found += index.search(word + " ", kFound).rows.size();
+        }));
+  print("put of one item", measure(items / 10, [&](std::size_t) {
+          const std::uint32_t row = static_cast<std::uint32_t>(random() % items);
+          index.put({&row, 1}, {&texts[random() % items], 1});
+        }));
+  return found == 0 ? 1 : 0;
+}

@@ -1,0 +1,121 @@
+// Claim: a search is measured as the judgements say, on a collection where it is known what words
+// and what vectors find; and files that are neither queries nor judgements are refused by name and
+// line.
+#include "engine/search_evaluation.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <sstream>
+
+#include "api/judged_queries.h"
+#include "shop.h"
+
+namespace fovea::engine {
+namespace {
+
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+TEST(SearchMetrics, AreThoseOfTheDefinition) {
+  const std::vector<std::string> found = {"other", "good", "bad", "best"};
+  const std::map<std::string, double> grades = {{"best", 3}, {"good", 1}, {"bad", 0}, {"gone", 2}};
+  const SearchMetrics metrics = search_metrics(found, grades);
+  const double ideal = 3 + 2 / std::log2(3.0) + 1 / std::log2(4.0);
+  EXPECT_NEAR(metrics.ndcg_10, (1 / std::log2(3.0) + 3 / std::log2(5.0)) / ideal, 1e-12);
+  EXPECT_NEAR(metrics.recall_100, 2.0 / 3, 1e-12);
+  EXPECT_NEAR(metrics.mrr, 0.5, 1e-12);
+  EXPECT_EQ(search_metrics({}, grades).mrr, 0);
+
+  std::vector<std::string> late(100, "other");
+  late[10] = "good";  // the eleventh
+  late.emplace_back("best");
+  const SearchMetrics beyond = search_metrics(late, grades);
+  EXPECT_EQ(beyond.ndcg_10, 0);
+  EXPECT_NEAR(beyond.recall_100, 1.0 / 3, 1e-12);
+  EXPECT_NEAR(beyond.mrr, 1.0 / 11, 1e-12);
+}
+
+// A word that no version has learned is found by words alone; a word that stands in no text, but
+// has most of its letters from one that does, by vectors alone.
+TEST(SearchEvaluation, MeasuresWordsVectorsAndBoth) {
+  Shop shop;
+  const auto engine = shop.open();
+  shop.stock(*engine);
+  shop.publish(shop.text_version(engine->db()));
+  ASSERT_TRUE(engine->reload());
+  Item code;
+  code.item_id = "code";
+  code.text = "qx99174";
+  engine->put_items(std::vector{code});
+
+  const std::vector<JudgedQuery> queries = {
+      {"by words", "QX99174 ", {{"code", 1}}},
+      {"by both", *Shop::item(3, 7).text, {{Shop::id(3, 7), 2}}},
+      {"nothing relevant", "violin", {{"code", 0}}},
+  };
+  const SearchEvaluation evaluation = evaluate_search(engine->snapshot(), queries, {});
+  EXPECT_EQ(evaluation.unjudged, 1U);
+  ASSERT_EQ(evaluation.queries.size(), 2U);
+  EXPECT_EQ(evaluation.queries[0].query_id, "by words");
+  EXPECT_EQ(evaluation.queries[0].stages.words.mrr, 1);
+  EXPECT_LT(evaluation.queries[0].stages.vectors.mrr, 1);
+  EXPECT_EQ(evaluation.queries[0].stages.fused.mrr, 1);
+  EXPECT_EQ(evaluation.queries[1].stages.words.mrr, 1);
+  EXPECT_EQ(evaluation.queries[1].stages.fused.ndcg_10, 1);
+  EXPECT_EQ(evaluation.mean.fused.recall_100, 1);
+  EXPECT_NEAR(
+      evaluation.mean.vectors.mrr,
+      (evaluation.queries[0].stages.vectors.mrr + evaluation.queries[1].stages.vectors.mrr) / 2,
+      1e-12);
+
+  const auto json = api::to_json(evaluation);
+  EXPECT_EQ(json.at("queries"), 2);
+  EXPECT_EQ(json.at("words").at("mrr").as_double(), 1);
+  EXPECT_EQ(json.at("by_query").as_array().size(), 2U);
+  EXPECT_THAT(api::table(evaluation), HasSubstr("fused"));
+
+  EXPECT_THROW(evaluate_search(engine->snapshot(), std::span(queries).last(1), {}), InvalidRequest);
+}
+
+std::vector<JudgedQuery> read(const std::string& queries, const std::string& qrels) {
+  std::istringstream query_lines(queries);
+  std::istringstream judgements(qrels);
+  return api::read_judged_queries(query_lines, "q.jsonl", judgements, "r.tsv");
+}
+
+std::string refusal(const std::string& queries, const std::string& qrels) {
+  try {
+    read(queries, qrels);
+  } catch (const InvalidRequest& invalid) {
+    return invalid.what();
+  }
+  return "";
+}
+
+constexpr const char* kQueries = "{\"query_id\":\"1\",\"text\":\"a\"}\n";
+
+TEST(JudgedQueries, AreReadFromTwoFiles) {
+  const auto queries = read(std::string(kQueries) + "\n{\"query_id\":\"2\",\"text\":\"b c\"}\r\n",
+                            "1\t0\tx\t2\n1 0 y -1\n9 0 z 1\n\n");
+  ASSERT_EQ(queries.size(), 2U);
+  EXPECT_EQ(queries[0].query_id, "1");
+  EXPECT_EQ(queries[1].text, "b c");
+  EXPECT_EQ(queries[0].grades, (std::map<std::string, double>{{"x", 2}, {"y", -1}}));
+  EXPECT_THAT(queries[1].grades, IsEmpty());
+}
+
+TEST(JudgedQueries, RefuseWithNameAndLine) {
+  EXPECT_THAT(refusal("{\"query_id\":\"1\"}", ""), HasSubstr("q.jsonl:1"));
+  EXPECT_THAT(refusal(std::string(kQueries) + "nonsense", ""), HasSubstr("q.jsonl:2"));
+  EXPECT_THAT(refusal(std::string(kQueries) + kQueries, ""), HasSubstr("q.jsonl:2"));
+  for (const std::string line :
+       {"1", "1 0 x", "1 0 x one", "1 0 x 1 1", "1 0 x nan", "1 0 x 1e999"}) {
+    EXPECT_THAT(refusal(kQueries, "1 0 a 1\n" + line), HasSubstr("r.tsv:2")) << line;
+  }
+  EXPECT_THAT(refusal(kQueries, "1 0 a 1\n1 0 a 2\n"), HasSubstr("r.tsv:2"));
+}
+
+}  // namespace
+}  // namespace fovea::engine

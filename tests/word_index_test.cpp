@@ -1,0 +1,334 @@
+// Claim: words are found by BM25 as the formula has it, whatever came and went before, under any
+// filter; and any bytes are a query.
+#include "index/word_index.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <map>
+#include <random>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "index/row_set.h"
+
+namespace fovea::index {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::UnorderedElementsAre;
+using Texts = std::map<std::uint32_t, std::string>;
+
+void put(WordIndex& index, const Texts& texts) {
+  std::vector<std::uint32_t> rows;
+  std::vector<std::string_view> views;
+  for (const auto& [row, text] : texts) {
+    rows.push_back(row);
+    views.push_back(text);
+  }
+  index.put(rows, views);
+}
+
+std::vector<std::uint32_t> rows_of(const WordsFound& found) {
+  std::vector<std::uint32_t> rows;
+  for (const auto& one : found.rows) rows.push_back(one.row);
+  return rows;
+}
+std::vector<std::uint32_t> found_in(const Texts& texts, std::string_view query,
+                                    const std::string& language = "english") {
+  WordIndex index(language);
+  put(index, texts);
+  return rows_of(index.search(query, 100));
+}
+
+std::vector<std::string> split(const std::string& text) {
+  std::istringstream in(text);
+  return {std::istream_iterator<std::string>(in), {}};
+}
+
+/// BM25 over texts of words with a blank between, straight from the formula.
+std::vector<Neighbour> bm25(const Texts& texts, const std::string& query, std::size_t k,
+                            const RowSet* allow) {
+  double length = 0;
+  std::map<std::string, double> with;
+  for (const auto& [row, text] : texts) {
+    const auto words = split(text);
+    length += static_cast<double>(words.size());
+    for (const auto& word : std::set(words.begin(), words.end())) with[word] += 1;
+  }
+  const auto n = static_cast<double>(texts.size());
+  std::vector<Neighbour> all;
+  for (const auto& [row, text] : texts) {
+    if (allow != nullptr && !allow->contains(row)) continue;
+    const auto words = split(text);
+    double score = 0;
+    for (const auto& word : split(query)) {
+      const auto count = static_cast<double>(std::ranges::count(words, word));
+      const double idf = std::log(1 + (n - with[word] + 0.5) / (with[word] + 0.5));
+      const double relative = static_cast<double>(words.size()) / (length / n);
+      score += idf * count * 2.2 / (count + 1.2 * (0.25 + 0.75 * relative));
+    }
+    if (score > 0) all.push_back({row, static_cast<float>(score)});
+  }
+  std::ranges::stable_sort(all, std::ranges::greater{}, &Neighbour::score);
+  all.resize(std::min(k, all.size()));
+  return all;
+}
+
+/// Words of a few letters, the first of them in most texts.
+std::string random_text(std::mt19937& random, std::size_t words_max) {
+  std::string text;
+  for (auto n = 1 + random() % words_max; n > 0; --n) {
+    const auto word = std::min(random() % 60, random() % 60);
+    text += (text.empty() ? "w" : " w") + std::to_string(100 + word);
+  }
+  return text;
+}
+
+TEST(WordIndex, IsBm25ThroughRandomPutsAndRemovals) {
+  std::mt19937 random(1);
+  WordIndex index("none");
+  Texts live;
+  for (int step = 0; step < 300; ++step) {
+    Texts fresh;
+    for (auto n = random() % 12; n > 0; --n) fresh[random() % 500] = random_text(random, 30);
+    put(index, fresh);
+    for (const auto& [row, text] : fresh) live[row] = text;
+    std::vector<std::uint32_t> gone;
+    for (auto n = random() % 6; n > 0; --n) gone.push_back(random() % 500);
+    index.remove(gone);
+    for (const auto row : gone) live.erase(row);
+    ASSERT_EQ(index.size(), live.size());
+
+    RowSet allow(500);
+    for (std::uint32_t row = 0; row < 500; ++row) {
+      if (random() % 3 == 0) allow.insert(row);
+    }
+    const RowSet* filter = step % 2 == 0 ? nullptr : &allow;
+    // A full stop behind it: the last word is whole.
+    const std::string query = random_text(random, 6);
+    const auto expected = bm25(live, query, 20, filter);
+    const auto found = index.search(query + ".", 20, filter);
+    ASSERT_EQ(found.rows.size(), expected.size()) << query;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_NEAR(found.rows[i].score, expected[i].score, 1e-4 * expected[i].score) << query;
+      const auto same = std::ranges::find(expected, found.rows[i].row, &Neighbour::row);
+      if (same == expected.end()) {  // a draw at the end of the list
+        ASSERT_NEAR(found.rows[i].score, expected.back().score, 1e-4);
+      } else {
+        ASSERT_NEAR(same->score, found.rows[i].score, 1e-4);
+      }
+    }
+  }
+}
+
+TEST(WordIndex, HowItCameToHoldTheTextsChangesNoScore) {
+  std::mt19937 random(2);
+  Texts texts;
+  for (std::uint32_t row = 0; row < 3000; ++row) texts[row] = random_text(random, 30);
+  WordIndex at_once("none");
+  put(at_once, texts);
+  WordIndex one_by_one("none");
+  for (std::uint32_t i = 0; i < 3000; ++i) {
+    const std::uint32_t row = (i * 7919U) % 3000U;
+    put(one_by_one, {{row, texts[row]}});
+  }
+  for (int i = 0; i < 50; ++i) {
+    const std::string query = random_text(random, 6) + ".";
+    const auto expected = at_once.search(query, 200);
+    const auto found = one_by_one.search(query, 200);
+    ASSERT_EQ(rows_of(found), rows_of(expected));
+    for (std::size_t n = 0; n < found.rows.size(); ++n) {
+      ASSERT_EQ(found.rows[n].score, expected.rows[n].score);
+    }
+  }
+}
+
+TEST(WordIndex, WhatIsRemovedFromALargeSegmentIsNotFound) {
+  std::mt19937 random(4);
+  Texts texts;
+  for (std::uint32_t row = 0; row < 3000; ++row) texts[row] = random_text(random, 30);
+  WordIndex index("none");
+  put(index, texts);
+  // A few at a time: at first they are only marked, later the segment is made anew.
+  for (std::uint32_t row = 0; row < 600; row += 20) {
+    std::vector<std::uint32_t> gone(20);
+    for (std::uint32_t i = 0; i < 20; ++i) gone[i] = row + i;
+    index.remove(gone);
+    const auto found = rows_of(index.search("w100 w101 w102.", 3000));
+    EXPECT_GE(*std::ranges::min_element(found), row + 20);
+    EXPECT_EQ(index.size(), 3000U - row - 20);
+  }
+}
+
+TEST(WordIndex, CaseMarksFormsAndEndingsAreFolded) {
+  const Texts texts = {
+      {1, "Crème brûlée"}, {2, "RUNNING shoes"}, {3, "ﬁne ＷＩＤＥ print"}, {4, "Straße"}};
+  EXPECT_THAT(found_in(texts, "creme BRULEE"), ElementsAre(1));
+  EXPECT_THAT(found_in(texts, "shoe runs "), ElementsAre(2));
+  EXPECT_THAT(found_in(texts, "fine wide "), ElementsAre(3));
+  EXPECT_THAT(found_in(texts, "STRASSE "), ElementsAre(4));
+}
+
+TEST(WordIndex, EndingsAreThoseOfTheLanguage) {
+  const Texts texts = {{1, "laufen"}, {2, "chevaux"}};
+  EXPECT_THAT(found_in(texts, "läuft laufend ", "german"), ElementsAre(1));
+  EXPECT_THAT(found_in(texts, "cheval ", "french"), ElementsAre(2));
+  EXPECT_THAT(found_in({{1, "ships"}, {2, "ship"}}, "ship ", "none"), ElementsAre(2));
+  try {
+    WordIndex index("klingon");
+    FAIL() << "a language without stems was taken";
+  } catch (const std::invalid_argument& refused) {
+    EXPECT_THAT(refused.what(), testing::HasSubstr("klingon"));
+    EXPECT_THAT(refused.what(), testing::HasSubstr("english"));
+  }
+}
+
+TEST(WordIndex, APhraseMustStandInTheText) {
+  const Texts texts = {{1, "the old man and the sea"},
+                       {2, "the sea and the old lighthouse man"},
+                       {3, "old man river"}};
+  EXPECT_THAT(found_in(texts, "\"old man\""), UnorderedElementsAre(1, 3));
+  EXPECT_THAT(found_in(texts, "\"old man\" sea"), ElementsAre(1, 3));
+  EXPECT_THAT(found_in(texts, "“old man” \"the sea\""), ElementsAre(1));
+  EXPECT_THAT(found_in(texts, "\"man old\""), IsEmpty());
+  EXPECT_THAT(found_in(texts, "\"old nowhere\""), IsEmpty());
+  // Without a partner it is no phrase.
+  EXPECT_THAT(found_in(texts, "lighthouse \"man"), UnorderedElementsAre(1, 2, 3));
+}
+
+TEST(WordIndex, ALastWordMayBeUnfinished) {
+  const Texts texts = {{1, "lighthouse"}, {2, "light"}, {3, "night"}};
+  EXPECT_THAT(found_in(texts, "lightho"), ElementsAre(1));
+  EXPECT_THAT(found_in(texts, "light"), ElementsAre(2, 1));
+  EXPECT_THAT(found_in(texts, "light "), ElementsAre(2)) << "a finished word";
+  EXPECT_THAT(found_in(texts, "l"), UnorderedElementsAre(1, 2));
+}
+
+TEST(WordIndex, WhereNothingIsFoundTheNearestKnownWordsAre) {
+  WordIndex index;
+  put(index, {{1, "aerodynamic wings"}, {2, "aeroplane tyres"}});
+  const auto found = index.search("arodynamc ", 10);
+  EXPECT_THAT(rows_of(found), ElementsAre(1));
+  EXPECT_THAT(found.corrected, ElementsAre("aerodynam"));
+  EXPECT_THAT(rows_of(index.search("wnig ", 10)), ElementsAre(1)) << "two letters swapped";
+  EXPECT_THAT(index.search("wings ", 10).corrected, IsEmpty());
+  EXPECT_THAT(rows_of(index.search("wings tirez ", 10)), ElementsAre(1)) << "something was found";
+  EXPECT_THAT(rows_of(index.search("xylophone ", 10)), IsEmpty());
+  EXPECT_THAT(rows_of(index.search("\"wnigs\"", 10)), IsEmpty()) << "a quote is meant as it is";
+}
+
+TEST(WordIndex, SaysWhichWordsMatched) {
+  WordIndex index;
+  put(index, {{1, "Running shoes, red"}, {2, "blue shoes"}});
+  EXPECT_THAT(index.matched("RED Shoe sandals", 1), ElementsAre("RED", "Shoe"));
+  EXPECT_THAT(index.matched("RED Shoe sandals", 2), ElementsAre("Shoe"));
+  EXPECT_THAT(index.matched("red", 3), IsEmpty());
+  index.remove(std::vector<std::uint32_t>{1});
+  EXPECT_THAT(index.matched("red", 1), IsEmpty());
+}
+
+TEST(WordIndex, WritingWithoutSpacesCodesAndEmojiAreFound) {
+  const Texts texts = {{1, "红色跑鞋"},      {2, "蓝色衬衫"},       {3, "حذاء أحمر"},
+                       {4, "נעליים אדומות"}, {5, "part AB-1234/x"}, {6, "pizza 🍕 box"}};
+  EXPECT_THAT(found_in(texts, "跑鞋"), ElementsAre(1));
+  EXPECT_THAT(found_in(texts, "أحمر"), ElementsAre(3));
+  EXPECT_THAT(found_in(texts, "אדומות"), ElementsAre(4));
+  EXPECT_THAT(found_in(texts, "ab-1234"), ElementsAre(5));
+  EXPECT_THAT(found_in(texts, "🍕"), ElementsAre(6));
+}
+
+TEST(WordIndex, AnyBytesAreAQuery) {
+  WordIndex index;
+  put(index, {{1, "plain words and more near not or a* text"}, {2, "column filter"}});
+  std::string many;
+  for (int i = 0; i < 4000; ++i) many += "w" + std::to_string(i) + " ";
+  const std::vector<std::string> hostile = {"",
+                                            " ",
+                                            "a",
+                                            std::string(10'000, 'a'),
+                                            "?!.,;:-()[]{}",
+                                            "\"",
+                                            "\"\"",
+                                            "\"\"\"",
+                                            "\"\" a",
+                                            "*",
+                                            "a* OR NOT NEAR(b, 2) ^c",
+                                            "column : x",
+                                            "' OR 1=1 --",
+                                            "\\",
+                                            "🍕🍕🍕",
+                                            "中文",
+                                            "‮‏‫",
+                                            "\xff\xfe\x80",
+                                            "a\xC3",
+                                            "e\xCC\x81",
+                                            std::string("a\0b", 3),
+                                            many,
+                                            std::string(5'000, '"'),
+                                            "ﷺ",
+                                            "\xF0\x9F",
+                                            "Ａ"};
+  for (const auto& query : hostile) {
+    for (const std::size_t k : {0, 1, 100}) {
+      const auto found = index.search(query, k);
+      EXPECT_LE(found.rows.size(), std::min<std::size_t>(k, 2)) << query;
+    }
+    index.matched(query, 1);
+  }
+  EXPECT_THAT(rows_of(index.search("NOT", 5)), ElementsAre(1)) << "syntax is text";
+  std::mt19937 random(3);
+  for (int i = 0; i < 2000; ++i) {
+    std::string bytes(random() % 40, ' ');
+    for (char& byte : bytes) byte = static_cast<char>(random() % 3 == 0 ? '"' : random() % 256);
+    const std::string_view text = bytes;
+    index.put(std::vector<std::uint32_t>{7}, std::vector{text});
+    EXPECT_LE(index.search(bytes, 10).rows.size(), 3U);
+  }
+}
+
+TEST(WordIndex, SearchesGoOnBesideAWriter) {
+  WordIndex index;
+  put(index, {{0, "always here"}});
+  std::atomic<bool> done = false;
+  std::atomic<std::size_t> searches = 0;
+  std::vector<std::thread> readers;
+  for (int r = 0; r < 3; ++r) {
+    readers.emplace_back([&] {
+      while (!done || searches == 0) {
+        const auto found = rows_of(index.search("always coming ", 1000));
+        // What is there all the time is always found, and each row once.
+        EXPECT_THAT(found, testing::Contains(0));
+        EXPECT_EQ(std::set(found.begin(), found.end()).size(), found.size());
+        ++searches;
+      }
+    });
+  }
+  for (std::uint32_t i = 1; i < 600; ++i) {
+    put(index, {{i % 50 + 1, "coming and going " + std::to_string(i)}});
+    if (i % 3 == 0) index.remove(std::vector<std::uint32_t>{i % 17 + 1});
+  }
+  done = true;
+  for (auto& reader : readers) reader.join();
+}
+
+TEST(Edits, AreInsertedDeletedReplacedAndSwapped) {
+  EXPECT_EQ(edits(U"wing", U"wing", 2), 0U);
+  EXPECT_EQ(edits(U"wing", U"wign", 2), 1U);
+  EXPECT_EQ(edits(U"wing", U"wings", 2), 1U);
+  EXPECT_EQ(edits(U"wing", U"ring", 2), 1U);
+  EXPECT_EQ(edits(U"wing", U"swig", 2), 2U);
+  EXPECT_EQ(edits(U"wing", U"flap", 2), 3U) << "more than two";
+  EXPECT_EQ(edits(U"", U"ab", 2), 2U);
+}
+
+}  // namespace
+}  // namespace fovea::index
