@@ -284,10 +284,11 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   std::vector<Relevant> relevant;
   if (question.query) {
     // What a named candidate is to the query does not depend on the others that are named.
-    relevant = question.candidates
-                   ? engine::search(snapshot, *question.query,
-                                    std::max(snapshot.retrieve, question.candidates->size()))
-                   : engine::search(snapshot, *question.query, search, allowed);
+    relevant =
+        question.candidates
+            ? engine::search(snapshot, *question.query,
+                             std::max(snapshot.retrieve, question.candidates->size()), allowed)
+            : engine::search(snapshot, *question.query, search, allowed);
     result.query_found = !relevant.empty();
   }
   // What was asked for decides what is found, and who asks decides the order among near ties; where

@@ -23,7 +23,7 @@ struct FusionWeights {
 
 /// What an item is to a query, in parts. All 0: neither search found it.
 struct Relevance {
-  double words = 0;    ///< weight * 61 / (60 + its place, from 1)
+  double words = 0;    ///< weight * 61 / (60 + its place, from 1); equal scores share a place.
   double vectors = 0;  ///< The same.
   /// Where its text has all of the query's words, one after the other: both weights, so that it
   /// comes before all that have not.

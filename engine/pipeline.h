@@ -156,9 +156,9 @@ Candidates candidates(const Snapshot& snapshot, const Question& question);
 std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
                              const index::RowSet* allowed = nullptr);
 
-/// Step 3. An item's score depends on the user, on its places among what the query found in the
-/// whole catalogue and on the time, not on the other candidates; where the deadline comes near
-/// before all are scored, on its place among them.
+/// Step 3. An item's score depends on the user, on its places among what the query found of all
+/// that the filter leaves and on the time, not on the other candidates; where the deadline comes
+/// near before all are scored, on its place among them.
 Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates);
 
 /// The positions in `candidates` of the n best, best first, ties by row.

@@ -36,6 +36,15 @@ TEST(Fusion, IsReciprocalRank) {
   EXPECT_THAT(fuse({}, {}, {}, kEqual, 2), IsEmpty());
 }
 
+TEST(Fusion, EqualScoresShareAPlaceInWhateverOrderTheyCome) {
+  const std::vector<Neighbour> one = {{1, .9F}, {2, .8F}, {3, .8F}, {4, .7F}};
+  const std::vector<Neighbour> other = {{1, .9F}, {3, .8000001F}, {2, .8F}, {4, .7F}};
+  const auto fused = fuse({}, one, {}, kEqual, 10);
+  EXPECT_EQ(fused[1].relevance.vectors, fused[2].relevance.vectors);
+  EXPECT_DOUBLE_EQ(fused[3].relevance.vectors, 61.0 / 64) << "two before it share the second place";
+  EXPECT_EQ(rows(fused), rows(fuse({}, other, {}, kEqual, 10)));
+}
+
 TEST(Fusion, WeighsAsItIsTold) {
   EXPECT_THAT(rows(fuse(kWords, kVectors, {}, {.words = 1, .vectors = 0}, 10)),
               ElementsAre(1, 2, 3));

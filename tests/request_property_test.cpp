@@ -225,13 +225,15 @@ class RequestProperty : public testing::TestWithParam<Serving> {
     return drawn;
   }
 
-  /// What every present item scores for this user and query: without rules, all are ranked.
+  /// What every present item that the filter leaves scores for this user and query: without further
+  /// rules, all are ranked.
   std::map<std::string, double> scores(const RankRequest& request) {
     RankRequest all;
     all.user_id = request.user_id;
     all.session = request.session;
     all.query = request.query;
     all.seed_items = request.seed_items;
+    all.filter = request.filter;
     all.limit = kLimitMax;
     all.candidates.emplace();
     for (const auto& [id, item] : reference_.items) all.candidates->push_back(id);
@@ -354,7 +356,8 @@ class RequestProperty : public testing::TestWithParam<Serving> {
     }
     EXPECT_TRUE(near || request.diversity > 0) << "got " << testing::PrintToString(ids_of(response))
                                                << "\nnot " << testing::PrintToString(expected);
-    ASSERT_EQ(response.items.size(), expected.size());
+    // Under caps another order may leave another number of places.
+    if (request.caps.empty()) ASSERT_EQ(response.items.size(), expected.size());
     ++near_pages_;
   }
 
