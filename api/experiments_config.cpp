@@ -120,6 +120,8 @@ std::optional<std::int64_t> moment_of(const toml::node& node) {
       return moment_of(*parsed.get("time"));
     } catch (const toml::parse_error&) {
       return std::nullopt;
+    } catch (const TomlAssertion&) {
+      return std::nullopt;
     }
   } else {
     return std::nullopt;

@@ -175,6 +175,7 @@ TEST(ExperimentsConfig, IsRefusedWithItsLineForWhatIsWrong) {
            Wrong{"2026-01-01", "\"2026-02-30\"", 14, "is a date"},
            Wrong{"2026-01-01", "1969-12-31", 14, "is a date"},
            Wrong{"2026-01-01", "\"soon\"", 14, "is a date"},
+           Wrong{"2026-01-01", "\"2026-01-01T.8:00:00Z\"", 14, "is a date"},
            Wrong{"2026-01-01", "08:30:00", 14, "is a date"},
            Wrong{"2026-01-01", "20260101", 14, "is a date"},
            Wrong{"2026-01-01", "2026-03-02", 3, "end is not after start"},
