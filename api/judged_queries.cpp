@@ -22,8 +22,8 @@ namespace json = boost::json;
 
 constexpr std::array<std::pair<const char*, engine::SearchMetrics engine::SearchStages::*>, 3>
     kSearchStages = {{{"words", &engine::SearchStages::words},
-                {"vectors", &engine::SearchStages::vectors},
-                {"fused", &engine::SearchStages::fused}}};
+                      {"vectors", &engine::SearchStages::vectors},
+                      {"fused", &engine::SearchStages::fused}}};
 
 [[noreturn]] void refuse_line(std::string_view field, const std::string& name, const Line& line,
                               std::string_view why) {

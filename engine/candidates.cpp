@@ -337,8 +337,8 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
     add_boosted(snapshot, question, result, collector);
     // Who is known needs a full page; for the others, and beside what words alone have found, these
     // are all there is to choose from.
-    const bool known = (result.query_found && snapshot.model) || !user.hidden.empty() ||
-                       !user.mean_text.empty();
+    const bool known =
+        (result.query_found && snapshot.model) || !user.hidden.empty() || !user.mean_text.empty();
     add_popular(snapshot, question, known ? 0 : retrieve, collector);
   }
   result.items = collector.take();

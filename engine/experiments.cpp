@@ -22,16 +22,16 @@ void check_range(const Experiment& experiment) {
     fail_declaration("from", fmt::format("from is {}; 0 to below 1 is expected", experiment.from));
   }
   if (!(experiment.to > experiment.from && experiment.to <= 1)) {
-    fail_declaration("to", fmt::format("to is {}; above from, {}, and at most 1 is expected", experiment.to,
-                           experiment.from));
+    fail_declaration("to", fmt::format("to is {}; above from, {}, and at most 1 is expected",
+                                       experiment.to, experiment.from));
   }
 }
 
 void check_overrides(const Overrides& set) {
   if (set.candidates &&
       (*set.candidates < 1 || *set.candidates > static_cast<std::int32_t>(kCandidatesMax))) {
-    fail_declaration("set.candidates",
-         fmt::format("set.candidates is {}; 1 to {} is expected", *set.candidates, kCandidatesMax));
+    fail_declaration("set.candidates", fmt::format("set.candidates is {}; 1 to {} is expected",
+                                                   *set.candidates, kCandidatesMax));
   }
   if (set.model_version) validate_id(*set.model_version, "set.model_version");
   // What a request must keep, a variant's part of it must too.
@@ -49,8 +49,8 @@ void check_overrides(const Overrides& set) {
 void check_variants(const Experiment& experiment) {
   const auto& variants = experiment.variants;
   if (variants.size() < 2 || variants.size() > kVariantsMax) {
-    fail_declaration("variant",
-         fmt::format("there are {} variants; 2 to {} are expected", variants.size(), kVariantsMax));
+    fail_declaration("variant", fmt::format("there are {} variants; 2 to {} are expected",
+                                            variants.size(), kVariantsMax));
   }
   std::set<std::string_view> names;
   double sum = 0;
@@ -61,45 +61,51 @@ void check_variants(const Experiment& experiment) {
     }
     if (!(variant.weight >= 0 && variant.weight <= 1)) {
       fail_declaration("variant.weight", fmt::format("the weight of '{}' is {}; 0 to 1 is expected",
-                                         variant.name, variant.weight));
+                                                     variant.name, variant.weight));
     }
     sum += variant.weight;
     check_overrides(variant.set);
   }
   if (std::abs(sum - 1) > kWeightsOff) {
-    fail_declaration("variant.weight",
-         fmt::format("the weights of the variants add up to {:.6g}; 1 is expected", sum));
+    fail_declaration(
+        "variant.weight",
+        fmt::format("the weights of the variants add up to {:.6g}; 1 is expected", sum));
   }
 }
 
 void check_list(const Experiment& experiment) {
   if (experiment.interleave) {
     if (experiment.randomised) {
-      fail_declaration("randomised",
-           "interleave and randomised are both set; a list can be made of two variants or be "
-           "shuffled, and not both");
+      fail_declaration(
+          "randomised",
+          "interleave and randomised are both set; a list can be made of two variants or be "
+          "shuffled, and not both");
     }
     if (experiment.variants.size() != 2) {
-      fail_declaration("interleave", fmt::format("there are {} variants; a list is interleaved of 2",
-                                     experiment.variants.size()));
+      fail_declaration("interleave",
+                       fmt::format("there are {} variants; a list is interleaved of 2",
+                                   experiment.variants.size()));
     }
     for (const Variant& variant : experiment.variants) {
       if (variant.name != kInterleaved) continue;
-      fail_declaration("variant.name", fmt::format("a variant is named '{}', which is what answers call the "
-                                       "list of both; name it otherwise",
-                                       kInterleaved));
+      fail_declaration("variant.name",
+                       fmt::format("a variant is named '{}', which is what answers call the "
+                                   "list of both; name it otherwise",
+                                   kInterleaved));
     }
   }
   if (!experiment.randomised) return;
   const Randomised& randomised = *experiment.randomised;
   if (!(randomised.share > 0 && randomised.share <= 1)) {
-    fail_declaration("randomised.share", fmt::format("randomised.share is {}; above 0 and at most 1 is "
-                                         "expected",
-                                         randomised.share));
+    fail_declaration("randomised.share",
+                     fmt::format("randomised.share is {}; above 0 and at most 1 is "
+                                 "expected",
+                                 randomised.share));
   }
   if (randomised.first < 2 || randomised.first > kLimitMax) {
-    fail_declaration("randomised.first", fmt::format("randomised.first is {}; 2 to {} places are expected",
-                                         randomised.first, kLimitMax));
+    fail_declaration("randomised.first",
+                     fmt::format("randomised.first is {}; 2 to {} places are expected",
+                                 randomised.first, kLimitMax));
   }
 }
 
@@ -107,24 +113,27 @@ void check_interleaved(const Experiment& experiment, const Experiment& other) {
   // Of one layer nobody is in both.
   if (!experiment.interleave || !other.interleave || experiment.layer == other.layer) return;
   if (!times_meet(experiment, other)) return;
-  fail_declaration("interleave", fmt::format("'{}' of layer '{}' is interleaved too, and a unit may be in both "
-                                 "at one time; put them in one layer, or one after the other",
-                                 other.name, other.layer));
+  fail_declaration("interleave",
+                   fmt::format("'{}' of layer '{}' is interleaved too, and a unit may be in both "
+                               "at one time; put them in one layer, or one after the other",
+                               other.name, other.layer));
 }
 
 void check_layer(const Experiment& experiment, const Experiment& other) {
   if (experiment.layer != other.layer || !times_meet(experiment, other)) return;
   if (experiment.hash == Hash::kGrowthBook || other.hash == Hash::kGrowthBook) {
-    fail_declaration("layer", fmt::format("layer '{}' has '{}' already, and GrowthBook's hash spreads over all "
-                              "of a layer whatever its range is; give one of them a layer of its "
-                              "own",
-                              experiment.layer, other.name));
+    fail_declaration(
+        "layer", fmt::format("layer '{}' has '{}' already, and GrowthBook's hash spreads over all "
+                             "of a layer whatever its range is; give one of them a layer of its "
+                             "own",
+                             experiment.layer, other.name));
   }
   if (experiment.from < other.to && other.from < experiment.to) {
-    fail_declaration("from", fmt::format("[{}, {}) of layer '{}' overlaps with [{}, {}) of '{}'; experiments "
-                             "of a layer own disjoint parts of it",
-                             experiment.from, experiment.to, experiment.layer, other.from, other.to,
-                             other.name));
+    fail_declaration(
+        "from", fmt::format("[{}, {}) of layer '{}' overlaps with [{}, {}) of '{}'; experiments "
+                            "of a layer own disjoint parts of it",
+                            experiment.from, experiment.to, experiment.layer, other.from, other.to,
+                            other.name));
   }
 }
 
@@ -132,18 +141,20 @@ void check_layer(const Experiment& experiment, const Experiment& other) {
 
 void validate(const Experiment& experiment, std::span<const Experiment> before) {
   if (before.size() >= kExperimentsMax) {
-    fail_declaration("experiment", fmt::format("there are more than {} experiments", kExperimentsMax));
+    fail_declaration("experiment",
+                     fmt::format("there are more than {} experiments", kExperimentsMax));
   }
   validate_id(experiment.name, "name");
   validate_id(experiment.layer, "layer");
   validate_id(experiment.salt, "salt");
   if (experiment.success) validate_id(*experiment.success, "success");
   if (experiment.version < 1) {
-    fail_declaration("version", fmt::format("version is {}; 1 or more is expected", experiment.version));
+    fail_declaration("version",
+                     fmt::format("version is {}; 1 or more is expected", experiment.version));
   }
   if (experiment.guardrails.size() > kGuardrailsMax) {
     fail_declaration("guardrails", fmt::format("guardrails has {} entries; at most {} are allowed",
-                                   experiment.guardrails.size(), kGuardrailsMax));
+                                               experiment.guardrails.size(), kGuardrailsMax));
   }
   for (const std::string& guardrail : experiment.guardrails) validate_id(guardrail, "guardrails");
   check_range(experiment);
