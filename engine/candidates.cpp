@@ -284,11 +284,9 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   std::vector<Relevant> relevant;
   if (question.query) {
     // What a named candidate is to the query does not depend on the others that are named.
-    relevant =
-        question.candidates
-            ? engine::search(snapshot, *question.query,
-                             std::max(snapshot.retrieve, question.candidates->size()), allowed)
-            : engine::search(snapshot, *question.query, search, allowed);
+    const std::size_t places =
+        question.candidates ? std::max(snapshot.retrieve, question.candidates->size()) : search;
+    relevant = engine::search(snapshot, *question.query, places, allowed);
     result.query_found = !relevant.empty();
   }
   // What was asked for decides what is found, and who asks decides the order among near ties; where

@@ -21,24 +21,16 @@ struct PeriodSums {
   double squares_so_far = 0;  // how much it adds to those of their successes until its end
 };
 
-void add(Arm& arm, double after, double before) {
+/// One unit of an arm with its second quantity.
+void add(Arm& arm, std::optional<SecondSums> Arm::* quantity, double value, double second) {
   ++arm.n;
-  arm.sum += after;
-  arm.sum_squares += after * after;
-  if (!arm.before) arm.before.emplace();
-  arm.before->sum += before;
-  arm.before->sum_squares += before * before;
-  arm.before->sum_of_products += after * before;
-}
-
-void add_ratio(Arm& arm, double above, double below) {
-  ++arm.n;
-  arm.sum += above;
-  arm.sum_squares += above * above;
-  if (!arm.denominator) arm.denominator.emplace();
-  arm.denominator->sum += below;
-  arm.denominator->sum_squares += below * below;
-  arm.denominator->sum_of_products += above * below;
+  arm.sum += value;
+  arm.sum_squares += value * value;
+  auto& sums = arm.*quantity;
+  if (!sums) sums.emplace();
+  sums->sum += second;
+  sums->sum_squares += second * second;
+  sums->sum_of_products += value * second;
 }
 
 /// Every sum that a report is made of.
@@ -65,13 +57,13 @@ class Sums {
 
     const auto of = [&](std::size_t metric) -> Arm& { return arms_[metric][outcome.variant]; };
     const auto successes = static_cast<double>(after.successes);
-    add(of(0), successes, static_cast<double>(before.successes));
-    add(of(1), after.successes > 0 ? 1 : 0, before.successes > 0 ? 1 : 0);
+    add(of(0), &Arm::before, successes, static_cast<double>(before.successes));
+    add(of(1), &Arm::before, after.successes > 0 ? 1 : 0, before.successes > 0 ? 1 : 0);
     valued_ = valued_ || after.value.has_value();
-    add(of(2), after.value.value_or(0), before.value.value_or(0));
-    add_ratio(of(3), successes, static_cast<double>(outcome.exposures));
+    add(of(2), &Arm::before, after.value.value_or(0), before.value.value_or(0));
+    add(of(3), &Arm::denominator, successes, static_cast<double>(outcome.exposures));
     for (std::size_t i = 0; i < after.guardrails.size(); ++i) {
-      add(of(4 + i), static_cast<double>(after.guardrails[i]),
+      add(of(4 + i), &Arm::before, static_cast<double>(after.guardrails[i]),
           static_cast<double>(before.guardrails[i]));
     }
     add_periods(outcome);

@@ -43,16 +43,8 @@ def write_events(path, number):
 
 
 def train(data, *more, kill_at=None):
-    command = [FOVEA, "train", "--data", data, "--epochs-max", "4", "--epochs-min", "4", "--ranker-epochs-max", "2", *more]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if kill_at and line.startswith(kill_at):
-            process.kill()
-    code = process.wait()
-    assert code == (-9 if kill_at else 0), f"exit code {code}\n" + "".join(lines)
-    return "".join(lines)
+    flags = ["--epochs-max", "4", "--epochs-min", "4", "--ranker-epochs-max", "2", *more]
+    return thrift_client.train(FOVEA, data, flags, kill_at)
 
 
 def live(client, round_number):

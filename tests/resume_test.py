@@ -14,18 +14,9 @@ STAGES = ["encoder for the ranker", "ranker", "encoder"]
 
 
 def train(data, kill_at=None, *more):
-    """Trains; at a line of stderr that begins with `kill_at` the program is killed. Returns stderr."""
-    command = [FOVEA, "train", "--data", data, "--split", "leave-one-out", "--threads", "1", "--width", "16"]
-    command += ["--epochs-max", "6", "--epochs-min", "6", "--ranker-epochs-max", "4", *more]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    lines = []
-    for line in process.stderr:
-        lines.append(line)
-        if kill_at and line.startswith(kill_at):
-            process.kill()
-    code = process.wait()
-    assert code == (-9 if kill_at else 0), f"exit code {code}\n" + "".join(lines)
-    return "".join(lines)
+    flags = ["--split", "leave-one-out", "--threads", "1", "--width", "16", "--epochs-max", "6", "--epochs-min", "6",
+             "--ranker-epochs-max", "4", *more]
+    return thrift_client.train(FOVEA, data, flags, kill_at)
 
 
 def published(data):

@@ -54,6 +54,20 @@ def write_shop(directory, items=60, users=30, events_per_user=20, seed=1):
     return items_file, events_file
 
 
+def train(fovea, data, flags, kill_at=None):
+    """Trains; at a line of stderr that begins with `kill_at` the program is killed. Returns stderr."""
+    command = [fovea, "train", "--data", data, *flags]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    lines = []
+    for line in process.stderr:
+        lines.append(line)
+        if kill_at and line.startswith(kill_at):
+            process.kill()
+    code = process.wait()
+    assert code == (-9 if kill_at else 0), f"exit code {code}\n" + "".join(lines)
+    return "".join(lines)
+
+
 def connect(host, port, protocol="binary accelerated", framed=True, socket=None):
     """`socket`: one that is made for that port and not open yet."""
     from fovea_api import Fovea
