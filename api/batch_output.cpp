@@ -49,6 +49,8 @@ BatchOutput::BatchOutput(const std::string& file) {
     ::close(descriptor_);
     fail("is being written by another process; wait for it or name another output");
   }
+  // Notes without a file are those of a run that was killed after it had given the file its name.
+  if (fs::file_size(partial_) == 0) fs::remove(notes_path_);
 }
 
 BatchOutput::~BatchOutput() {
