@@ -10,6 +10,14 @@
 namespace fovea::index {
 namespace {
 
+/// A query has one "the" more often than not. They still decide among texts that are equal
+/// otherwise, and where a query has no other word (Cranfield: 0 to 0.3 give the same ndcg@10, 1
+/// gives less).
+constexpr double kFunctionWordCount = 0.1;
+
+/// A query of more words is prose, whose quotes are for emphasis.
+constexpr std::size_t kWordsWithPhrasesMax = 20;
+
 struct Quote {
   std::size_t begin = 0, end = 0;  // bytes
 };
@@ -45,7 +53,8 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
         query.words.push_back(
             {std::move(stem), std::string(part.substr(word.begin, word.end - word.begin))});
       }
-      ++query.words[place->second].count;
+      query.words[place->second].count +=
+          stemmer.is_function_word(word.folded) ? kFunctionWordCount : 1;
       query.beginning.clear();
       const bool at_the_end = part.data() + word.end == text.data() + text.size();
       if (phrase == nullptr && at_the_end) query.beginning = word.folded;
@@ -63,6 +72,7 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
     if (!phrase.empty()) query.phrases.push_back(std::move(phrase));
   }
   add(text.substr(at), nullptr);
+  if (query.sequence.size() > kWordsWithPhrasesMax) query.phrases.clear();
   return query;
 }
 

@@ -167,10 +167,11 @@ std::vector<WeighedWord> WordSearch::known(const WordQuery& query) const {
   for (const auto& word : query.words) {
     const std::size_t documents = documents_with(word.stem);
     if (documents == 0) continue;
-    words.push_back({word.stem, static_cast<double>(word.count), idf(documents)});
+    words.push_back({word.stem, word.count, idf(documents)});
   }
   if (words.size() > kWordsMax) {
-    std::ranges::stable_sort(words, std::ranges::greater{}, &WeighedWord::idf);
+    std::ranges::stable_sort(words, std::ranges::greater{},
+                             [](const WeighedWord& word) { return word.weight * word.idf; });
     words.resize(kWordsMax);
   }
   if (!query.beginning.empty()) add_beginning(query.beginning, words);
@@ -226,7 +227,7 @@ std::vector<WeighedWord> WordSearch::nearest(const WordQuery& query) const {
       }
     }
     if (best) {
-      words.push_back({word, static_cast<double>(query.words[q].count), idf(best->second)});
+      words.push_back({word, query.words[q].count, idf(best->second)});
     }
   }
   return words;

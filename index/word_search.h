@@ -33,7 +33,8 @@ class WordSearch {
  public:
   explicit WordSearch(const std::vector<LiveSegment>& segments);
 
-  /// The query's words that some text has, and what the last one begins; at most 64, the rarest.
+  /// The query's words that some text has, at most 64, those of the most weight; and what the last
+  /// one begins.
   std::vector<WeighedWord> known(const WordQuery& query) const;
   /// The nearest known words of a query that has none.
   std::vector<WeighedWord> nearest(const WordQuery& query) const;
