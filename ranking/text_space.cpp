@@ -102,7 +102,10 @@ TextSpace TextSpace::fit(std::span<const TextSource> items, const Options& optio
   vectors.conservativeResize(static_cast<Eigen::Index>(n), Eigen::NoChange);
   // As if one item of zeros were there too: the only item of a catalogue, or one of many alike,
   // would otherwise be nothing but the mean.
-  result.mean_ = mean_of(vectors, static_cast<double>(n) + 1);
+  // A sentence encoder was trained for the cosine of its vectors as they are, and finds less by
+  // centred ones.
+  result.mean_ =
+      options.sentences ? std::vector<float>(width) : mean_of(vectors, static_cast<double>(n) + 1);
   const std::size_t before = std::exchange(n, 0);
   for (std::size_t i = 0; i < before; ++i) {
     subtract(row(i), result.mean_);

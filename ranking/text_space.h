@@ -1,9 +1,9 @@
 // Every item's and query's text as a vector of one space.
-// Text is encoded by latent semantic analysis (text_encoder) or by a sentence encoder
-// (sentence_encoder), or comes encoded with the item; either way it is centred and scaled to unit
-// length, so that an inner product is a cosine. For the item tower it is whitened too (PCA): raw
-// sentence embeddings share a direction and rank badly (arXiv 2402.10602). Whose files the sentence
-// encoder was read from is the caller's.
+// Text is encoded by latent semantic analysis (text_encoder) or a sentence encoder, whose files are
+// the caller's, or comes encoded with the item; it is centred, unless by a sentence encoder, and
+// scaled to unit length, so that an inner product is a cosine. For the item tower it is whitened
+// too (PCA): raw sentence embeddings share a direction and rank badly (arXiv 2402.10602). Vectors
+// that are spoken of as centred below are not with a sentence encoder.
 #pragma once
 
 #include <cstdint>
