@@ -16,7 +16,7 @@
 #include "api/commands.h"
 #include "api/evaluation.h"
 #include "api/import.h"
-#include "api/progress.h"
+#include "api/learn_progress.h"
 #include "api/server.h"
 #include "api/visit.h"
 #include "engine/engine.h"
@@ -101,7 +101,7 @@ void learn(const fs::path& data, bool generated, Progress& progress) {
   options.split = engine::Split::kLeaveOneOut;
   options.train.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   engine::learn(data, options, [&](const engine::LearnProgress& step) {
-    progress.step("  " + step.stage, step.message);
+    show(progress, {"  " + step.stage, step.message, step.done, step.of});
   });
   progress.keep();
 }

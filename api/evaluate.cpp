@@ -16,7 +16,7 @@
 #include "api/device_flag.h"
 #include "api/evaluation.h"
 #include "api/judged_queries.h"
-#include "api/progress.h"
+#include "api/learn_progress.h"
 #include "engine/learning.h"
 
 namespace fovea::api {
@@ -47,14 +47,16 @@ boost::json::object evaluate_seeds(engine::Engine& engine, const EvaluateFlags& 
   options.train = current->card().options;
   options.train.threads = flags.options.threads;
   options.device = flags.device;
+  if (const auto encoder = engine::Versions(flags.data).encoder()) {
+    options.text_encoder = encoder->folder;
+  }
   std::vector<std::uint64_t> seeds;
   std::vector<boost::json::object> runs;
   for (std::size_t i = 0; i < flags.seeds; ++i) {
     seeds.push_back(options.train.seed);
     progress.step("seed", fmt::format("{}", options.train.seed));
     const auto snapshot = engine.snapshot(std::make_shared<engine::LiveModel>(engine::learn_version(
-        engine.db(), options,
-        [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); })));
+        engine.db(), options, [&](const engine::LearnProgress& step) { show(progress, step); })));
     runs.push_back(to_json(engine::evaluate(snapshot, flags.options, {})));
     ++options.train.seed;
   }

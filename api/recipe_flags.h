@@ -12,13 +12,18 @@
 
 namespace fovea::api {
 
-/// --split, --seed, --threads, --device and one flag for each choice of the recipe.
+/// --split, --text-encoder, --seed, --threads, --device and one flag for each choice of the recipe.
 inline void add_recipe(CLI::App& command, engine::LearnOptions& options, std::string& split) {
   options.train.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   command
       .add_option("--split", split, "What is held out for evaluate: none, leave-one-out or time")
       ->capture_default_str()
       ->check(CLI::IsMember({"none", "leave-one-out", "time"}));
+  command
+      .add_option("--text-encoder", options.text_encoder,
+                  "What encodes texts: the folder of a BERT sentence encoder in Hugging Face's "
+                  "layout, or lsa; by default what the version that serves has, lsa at first")
+      ->type_name("DIR");
   command.add_option("--seed", options.train.seed, "The same seed gives the same version")
       ->capture_default_str();
   command

@@ -8,9 +8,9 @@
 #include <stdexcept>
 
 #include "api/commands.h"
+#include "api/learn_progress.h"
 #include "api/output_file.h"
 #include "api/plot.h"
-#include "api/progress.h"
 #include "api/recipe_flags.h"
 #include "engine/learning.h"
 
@@ -92,9 +92,9 @@ void add_train(CLI::App& app) {
     if (flags->plot) plot.emplace("--plot", *flags->plot);
     flags->options.split = engine::parse_split(flags->split);
     Progress progress = Progress::to_stderr();
-    const engine::LearnResult result = engine::learn(
-        flags->data, flags->options,
-        [&](const engine::LearnProgress& step) { progress.step(step.stage, step.message); });
+    const engine::LearnResult result =
+        engine::learn(flags->data, flags->options,
+                      [&](const engine::LearnProgress& step) { show(progress, step); });
     progress.keep();
     print(result, flags->split, flags->json);
     if (plot) plot->write(training_page(result, flags->options));

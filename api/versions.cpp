@@ -64,6 +64,7 @@ void print(std::span<const engine::ListedVersion> versions) {
     const engine::VersionCard& card = *version.card;
     std::cout << fmt::format("trained {}  {} behaviours, {}", utc(card.trained_ms), card.behaviours,
                              quality(card));
+    if (card.text_encoder != "lsa") std::cout << ", texts by " << card.text_encoder;
     if (!card.from.empty()) std::cout << ", from " << card.from;
     std::cout << '\n';
   }
@@ -83,6 +84,7 @@ boost::json::array to_json(std::span<const engine::ListedVersion> versions) {
       object["items"] = card.items;
       object["users"] = card.users;
       object["behaviours"] = card.behaviours;
+      object["text_encoder"] = card.text_encoder;
       if (!card.from.empty()) object["from"] = card.from;
       if (!card.replaced.empty()) object["replaced"] = card.replaced;
       object["metrics"] = std::move(metrics);

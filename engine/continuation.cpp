@@ -85,10 +85,11 @@ void check_base(const Version& version, Split split, const SplitData& parts,
 }
 
 Checkpoint::Identity identity(const VersionCard& card, const ranking::TrainOptions& options,
-                              const ranking::TrainData& data) {
+                              const ranking::TrainData& data, const std::string& encoder) {
   Checkpoint::Identity identity = {{"program", FOVEA_VERSION},
                                    {"split", std::string(name(card.split))},
                                    {"base version", card.from},
+                                   {"text encoder", encoder},
                                    {"seed", std::to_string(options.seed)},
                                    // Sums are added in another order by another number of threads
                                    // and by another device.

@@ -23,7 +23,8 @@ void check_base(const Version& version, Split split, const SplitData& parts,
                 std::optional<std::size_t> embedding_width);
 
 /// What must be equal for a killed training to be taken up: all that its bytes depend on.
+/// `encoder`: "lsa", or EncoderFiles::id().
 Checkpoint::Identity identity(const VersionCard& card, const ranking::TrainOptions& options,
-                              const ranking::TrainData& data);
+                              const ranking::TrainData& data, const std::string& encoder);
 
 }  // namespace fovea::engine

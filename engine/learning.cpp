@@ -15,11 +15,14 @@
 #include "engine/checkpoint.h"
 #include "engine/continuation.h"
 #include "engine/dataset.h"
+#include "engine/encoded_texts.h"
+#include "engine/encoder_files.h"
 #include "engine/gate.h"
 #include "engine/models.h"
 #include "engine/request.h"
 #include "index/vector_index.h"
 #include "ranking/device.h"
+#include "ranking/sentence_encoder.h"
 #include "ranking/text_space.h"
 #include "ranking/unseen.h"
 #include "storage/db.h"
@@ -118,6 +121,12 @@ std::string describe(const ranking::TrainProgress& progress) {
   return line + fmt::format(", {:.1f} s", progress.seconds);
 }
 
+std::string describe_left(double seconds) {
+  if (seconds < 100) return fmt::format("{:.0f} s left", seconds);
+  if (seconds < 6000) return fmt::format("{:.0f} min left", seconds / 60);
+  return fmt::format("{:.1f} h left", seconds / 3600);
+}
+
 /// The steps of one training, in order; each leaves in `version` what it made.
 class Learning {
  public:
@@ -130,6 +139,7 @@ class Learning {
     version_.card.device = device_ ? device_->name() : "CPU";
     if (versions != nullptr && !options.from.empty())
       base_ = load_base(*versions, options.from, options.split, options.train);
+    choose_encoder();
   }
 
   Version run() {
@@ -143,12 +153,43 @@ class Learning {
     return std::move(version_);
   }
   std::size_t items() const { return rows_.size(); }
-  /// Once the version is published.
-  void forget_checkpoint() {
+  /// Once the version is published: what no other training needs.
+  void forget() {
     if (checkpoint_) checkpoint_->remove();
+    EncodedTexts::forget_others(versions_->directory(), encoder_id_);
   }
 
  private:
+  /// What was asked for; else what the base has, or the version that serves.
+  void choose_encoder() {
+    const std::optional<EncoderFiles> before = base_ ? base_->encoder : current_encoder();
+    const auto id = [](const auto& encoder) { return encoder ? encoder->id() : std::string(); };
+    const auto& asked = options_.text_encoder;
+    if (asked && *asked != "lsa") version_.encoder = EncoderFiles::of(*asked);
+    // Equal files are taken from the version, whose folder a new one can share.
+    if (!asked || id(version_.encoder) == id(before)) version_.encoder = before;
+    encoder_id_ = id(version_.encoder);
+    if (base_ && encoder_id_ != id(before)) {
+      throw InvalidRequest(
+          "text-encoder",
+          fmt::format("the texts of version {} were encoded by {} and this training names {}; "
+                      "leave --text-encoder out, or train without --from",
+                      base_->card.version, base_->card.text_encoder, *asked));
+    }
+    if (!base_ && version_.encoder) sentences_ = version_.encoder->load();
+  }
+
+  std::optional<EncoderFiles> current_encoder() const try {
+    if (versions_ == nullptr) return std::nullopt;
+    return versions_->encoder();
+  } catch (const VersionError& error) {
+    if (options_.text_encoder) return std::nullopt;
+    throw InvalidRequest("text-encoder",
+                         fmt::format("{}; say what encodes the texts instead: --text-encoder with "
+                                     "the folder of a sentence encoder, or lsa",
+                                     error.what()));
+  }
+
   void read() {
     const auto start = Clock::now();
     const storage::Catalog& catalog = db_.catalog();
@@ -198,7 +239,16 @@ class Learning {
     options.width = catalog.embedding_width().value_or(options.width);
     options.seed = options_.train.seed;
     options.threads = options_.train.threads;
-    const std::vector<ranking::TextSource> sources = texts.sources(options.width);
+    options.sentences = sentences_;
+    const ranking::SentenceEncoder* encoder =
+        base_ ? base_->text_space.sentences() : sentences_.get();
+    std::vector<ranking::TextSource> sources = texts.sources(options.width);
+    std::vector<float> encoded;  // that `sources` read
+    if (encoder != nullptr) {
+      check_embeddings(encoder->width());
+      options.width = encoder->width();
+      encoded = encode(*encoder, sources);
+    }
     // The base's encoder has learned to read the directions of its own space.
     version_.text_space =
         base_ ? std::move(base_->text_space) : ranking::TextSpace::fit(sources, options);
@@ -218,8 +268,53 @@ class Learning {
       if (known[i] != 0) text_rows_.push_back(texts.rows[i]);
     }
     rows_ = std::move(texts.rows);
-    say("text", fmt::format("{} of {} items have a text or an embedding, {} channels, {:.1f} s",
-                            text_rows_.size(), rows_.size(), width, seconds_since(start)));
+    say("text",
+        fmt::format("{} of {} items have a text or an embedding, {} channels{}, {:.1f} s",
+                    text_rows_.size(), rows_.size(), width,
+                    version_.encoder ? " by " + version_.encoder->name : "", seconds_since(start)));
+  }
+
+  void check_embeddings(std::size_t width) const {
+    const auto embedding_width = db_.catalog().embedding_width();
+    if (!embedding_width || *embedding_width == width) return;
+    throw InvalidRequest("text-encoder",
+                         fmt::format("the items' embeddings have {} channels and the text encoder "
+                                     "{} makes {}; an encoder of that many is right, or lsa",
+                                     *embedding_width, version_.encoder->name, width));
+  }
+
+  /// Has the encoder read what has a text only. What it makes is returned, and stands in for
+  /// embeddings from here on.
+  std::vector<float> encode(const ranking::SentenceEncoder& encoder,
+                            std::span<ranking::TextSource> sources) const {
+    std::vector<std::string_view> texts;
+    std::vector<ranking::TextSource*> of;
+    for (ranking::TextSource& source : sources) {
+      if (source.text.empty() || !source.embedding.empty()) continue;
+      texts.push_back(source.text);
+      of.push_back(&source);
+    }
+    const std::size_t width = encoder.width();
+    std::vector<float> vectors(texts.size() * width);
+    EncodedTexts encoded(
+        versions_ == nullptr ? std::filesystem::path() : versions_->directory(), encoder_id_,
+        {.say = [this](const std::string& line) { say("text", line); },
+         .progress =
+             [this](std::size_t done, std::size_t all, double rate) {
+               const double left_s = static_cast<double>(all - done) / rate;
+               if (progress_) {
+                 progress_({"text",
+                            fmt::format("{:.0f} texts a second, {}", rate, describe_left(left_s)),
+                            done, all});
+               }
+             },
+         .stop = options_.stop});
+    encoded.encode(encoder, texts, options_.train.threads, vectors);
+    stop_if_asked();
+    for (std::size_t i = 0; i < of.size(); ++i) {
+      of[i]->embedding = std::span(vectors).subspan(i * width, width);
+    }
+    return vectors;
   }
 
   void learn() {
@@ -288,8 +383,10 @@ class Learning {
 
   void take_up_checkpoint() {
     if (versions_ == nullptr) return;
-    checkpoint_.emplace(versions_->directory(), identity(version_.card, options_.train, data_),
-                        [this](const std::string& line) { say("checkpoint", line); });
+    checkpoint_.emplace(
+        versions_->directory(),
+        identity(version_.card, options_.train, data_, encoder_id_.empty() ? "lsa" : encoder_id_),
+        [this](const std::string& line) { say("checkpoint", line); });
     if (options_.fresh) {
       checkpoint_->remove();
     } else {
@@ -329,6 +426,8 @@ class Learning {
   std::unique_ptr<ranking::Device> device_;  // null: the CPU
   std::optional<Version> base_;              // what it goes on from
   std::optional<Checkpoint> checkpoint_;
+  std::shared_ptr<const ranking::SentenceEncoder> sentences_;  // null: LSA's, or the base's
+  std::string encoder_id_;                                     // empty: LSA
   Version version_;
   ranking::TrainData data_;
   std::vector<std::uint32_t> rows_;       // of present items, ascending
@@ -388,7 +487,7 @@ LearnResult learn(const std::filesystem::path& data_directory, const LearnOption
   db.reset();
   result.metrics = draft.card().metrics;
   result.version = versions.publish(std::move(draft), options.versions_kept);
-  learning.forget_checkpoint();
+  learning.forget();
   if (progress)
     progress(
         {"publish", fmt::format("version {}, {:.1f} s", result.version, seconds_since(writing))});

@@ -128,7 +128,7 @@ bool LiveModel::awaits_gpu() const {
 void LiveModel::put(std::span<const FreshItem> items) {
   const std::size_t text_width = text_space_.width();
   std::vector<std::uint32_t> rows;
-  std::vector<float> texts;
+  std::vector<ranking::TextSource> sources;
   std::unordered_set<std::uint32_t> done;
   for (std::size_t i = items.size(); i-- > 0;) {
     if (!done.insert(items[i].row).second) continue;
@@ -139,10 +139,11 @@ void LiveModel::put(std::span<const FreshItem> items) {
     // next version on.
     if (item.embedding && item.embedding->size() == text_width) source.embedding = *item.embedding;
     rows.push_back(items[i].row);
-    texts.resize(texts.size() + text_width);
-    text_space_.encode(source, std::span(texts).last(text_width));
+    sources.push_back(source);
   }
   if (rows.empty()) return;
+  std::vector<float> texts(rows.size() * text_width);
+  text_space_.encode(sources, texts);
 
   std::vector<float> vectors;
   if (model_) {

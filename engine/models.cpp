@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cstring>
 #include <ctime>
+#include <map>
 #include <utility>
 
 #include "engine/files.h"
@@ -88,11 +89,13 @@ std::string serving(const fs::path& directory) {
 }
 
 /// Reads the arrays and indexes of a folder whose bytes have been checked.
-Version read_version(const fs::path& folder, VersionCard card, bool learned) {
+Version read_version(const fs::path& folder, const Card& card) {
   const auto weights = ranking::Weights::load(folder / kModel);
   Version version;
-  version.card = std::move(card);
-  version.text_space = ranking::TextSpace::load(weights);
+  version.card = card.version;
+  version.encoder = EncoderFiles::of_version(folder, card);
+  version.text_space =
+      ranking::TextSpace::load(weights, version.encoder ? version.encoder->load() : nullptr);
   const std::size_t items = version.card.items;
   const auto texts = weights.floats("items.texts", {items, version.text_space.width()});
   version.texts.assign(texts.begin(), texts.end());
@@ -102,7 +105,7 @@ Version read_version(const fs::path& folder, VersionCard card, bool learned) {
   if (version.text_index->width() != version.text_space.width()) {
     fail(folder / kTextIndex, "has vectors of another width than the version's texts");
   }
-  if (learned) {
+  if (card.files.contains(kItemIndex)) {  // something was learned
     version.model = ranking::Model::load(weights);
     const auto vectors = weights.floats("items.vectors", {items, version.model->width()});
     version.vectors.assign(vectors.begin(), vectors.end());
@@ -121,7 +124,7 @@ Version read_version(const fs::path& folder, VersionCard card, bool learned) {
 Version load_folder(const fs::path& folder, const Card& card) {
   try {
     for (const auto& [name, sum] : card.files) check_file(folder / name, sum.bytes, sum.sha256);
-    Version version = read_version(folder, card.version, card.files.contains(kItemIndex));
+    Version version = read_version(folder, card);
     // Versions from before there were any have none.
     if (card.files.contains(kGoldens)) check_goldens(version, folder / kGoldens);
     return version;
@@ -138,11 +141,18 @@ Card read_card(const fs::path& directory, const Named& named) {
   const fs::path file = directory / named.version / kCard;
   const std::string text = read_small(file);
   if (sha256(text) != named.card_sha256) fail(file, "was changed after it was published (SHA-256)");
+  Card card;
   try {
-    return parse_card(text);
+    card = parse_card(text);
   } catch (const std::exception& error) {
     fail(file, fmt::format("cannot be read by this program: {}", error.what()));
   }
+  for (const auto& [name, sum] : card.files) {
+    if (fs::path(name).filename() != name && !is_encoder_file(name)) {
+      fail(file, fmt::format("names a file outside of its folder: {}", name));
+    }
+  }
+  return card;
 }
 
 /// Of the versions in a directory, oldest first.
@@ -196,15 +206,26 @@ bool is_intact(const fs::path& directory, const std::string& version) {
 }
 
 /// Copies the files of one version; throws VersionError when they are not what was published.
-void copy_version(const fs::path& directory, const Named& named, const fs::path& target) {
+/// `encoders`: the copies of encoders' files so far, by SHA-256.
+void copy_version(const fs::path& directory, const Named& named, const fs::path& target,
+                  std::map<std::string, fs::path>& encoders) {
   const fs::path from = directory / named.version;
   const fs::path to = target / named.version;
   const Card card = read_card(directory, named);
   fs::create_directory(to);
   for (const auto& [name, sum] : card.files) {
-    if (fs::path(name).filename() != name) fail(from / kCard, "names a file outside of its folder");
-    copy_synced(from / name, to / name);
+    fs::create_directories((to / name).parent_path());
+    const auto copied = encoders.find(sum.sha256);
+    if (copied != encoders.end()) {
+      link_or_copy(copied->second, to / name);
+    } else {
+      copy_synced(from / name, to / name);
+    }
     check_file(to / name, sum.bytes, sum.sha256);
+    if (is_encoder_file(name)) {
+      encoders.emplace(sum.sha256, to / name);
+      sync((to / name).parent_path());
+    }
   }
   for (const char* name : {kCard, kPublished}) copy_synced(from / name, to / name);
   sync(to);
@@ -270,6 +291,21 @@ Version Versions::load_older(std::string_view version) const {
   return load_folder(folder, read_card(directory_, published));
 }
 
+std::optional<EncoderFiles> Versions::encoder() const {
+  const std::string version = serving(directory_);
+  if (version.empty()) return std::nullopt;
+  const fs::path folder = directory_ / version;
+  try {
+    const Card card = read_card(directory_, *read_current(directory_));
+    const auto encoder = EncoderFiles::of_version(folder, card);
+    if (encoder) encoder->check();
+    return encoder;
+  } catch (const VersionError&) {
+    if (EncoderFiles::are_in(folder)) throw;
+    return std::nullopt;
+  }
+}
+
 std::vector<ListedVersion> Versions::list() const {
   const std::string current = serving(directory_);
   std::vector<ListedVersion> result;
@@ -294,6 +330,7 @@ Draft Versions::write(Version version) const {
   while (fs::exists(directory_ / version_name(now_ms))) ++now_ms;
   version.card.version = version_name(now_ms);
   version.card.replaced = serving(directory_);
+  version.card.text_encoder = version.encoder ? version.encoder->name : "lsa";
 
   Draft draft(directory_ / (kUnfinished + version.card.version));
   fs::create_directory(draft.folder_);
@@ -302,6 +339,7 @@ Draft Versions::write(Version version) const {
     sync(path);
     draft.card_.files[file] = {fs::file_size(path), sha256_of_file(path)};
   }
+  if (version.encoder) draft.card_.files.merge(version.encoder->put(draft.folder_));
   draft.card_.version = std::move(version.card);
   return draft;
 }
@@ -363,11 +401,12 @@ std::vector<std::string> Versions::copy_to(const fs::path& data_directory) const
   const fs::path target = data_directory / directory_.filename();
   fs::create_directory(target);
   const auto current = read_current(directory_);
+  std::map<std::string, fs::path> encoders;
   for (const std::string& name : names(directory_)) {
     const bool serves = current && current->version == name;
     if (!serves && !is_intact(directory_, name)) continue;
-    copy_version(directory_, serves ? *current : read_named(directory_ / name / kPublished),
-                 target);
+    copy_version(directory_, serves ? *current : read_named(directory_ / name / kPublished), target,
+                 encoders);
     copied.push_back(name);
   }
   if (current) write_synced(target / kCurrent, current->line());

@@ -10,6 +10,8 @@
 //   texts.faiss         index over text vectors
 //   training.jsonl      one line for each epoch, if learned
 //   goldens.json        requests and the scores they must give (engine/goldens), if learned
+//   text_encoder/       a sentence encoder as it was read, if one encodes the texts
+//                       (engine/encoder_files); versions beside each other share its bytes
 //   PUBLISHED           what CURRENT held when it was published
 // CURRENT holds one line, "<version> <SHA-256 of card.json>", so that every byte is covered.
 #pragma once
@@ -23,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/encoder_files.h"
 #include "engine/files.h"
 #include "engine/version_card.h"
 #include "index/vector_index.h"
@@ -36,8 +39,9 @@ namespace fovea::engine {
 struct Version {
   VersionCard card;
   ranking::TextSpace text_space;
-  std::vector<float> texts;           ///< [V, K], zeros where an item has no text or is absent.
-  std::vector<float> log_popularity;  ///< [V], log(1 + training behaviours).
+  std::optional<EncoderFiles> encoder;  ///< Of the text space's sentence encoder; absent: LSA.
+  std::vector<float> texts;             ///< [V, K], zeros where an item has no text or is absent.
+  std::vector<float> log_popularity;    ///< [V], log(1 + training behaviours).
   std::vector<ranking::TrainProgress> log;  ///< Of every epoch; written, never read back.
   std::optional<ranking::Model> model;      ///< Absent: too few behaviours to learn from.
   std::vector<float> vectors;               ///< [V, D], empty without a model.
@@ -85,6 +89,9 @@ class Versions {
   /// Loads any version of the directory, to learn from and not to serve: its files are checked
   /// against its card, its card against what was published. Throws VersionError.
   Version load_older(std::string_view version) const;
+  /// The files of the current version's sentence encoder, checked; absent: LSA encodes, or no
+  /// version can serve. Throws VersionError where they are damaged.
+  std::optional<EncoderFiles> encoder() const;
   /// Of every version, oldest first, the card; what else a folder holds is not looked at.
   std::vector<ListedVersion> list() const;
 

@@ -45,6 +45,7 @@ std::string to_text(const Card& card) {
                                       {"replaced", version.replaced},
                                       {"catalog_revision", version.catalog_revision},
                                       {"trained_ms", version.trained_ms},
+                                      {"text_encoder", version.text_encoder},
                                       {"device", version.device},
                                       {"metrics", std::move(metrics)},
                                       {"fovea_version", version.fovea_version},
@@ -77,6 +78,7 @@ Card parse_card(std::string_view text) {
   version.replaced = value_or<std::string>(card, "replaced", "");
   version.catalog_revision = card.at("catalog_revision").to_number<std::uint64_t>();
   version.trained_ms = card.at("trained_ms").to_number<std::int64_t>();
+  version.text_encoder = value_or<std::string>(card, "text_encoder", "lsa");
   version.device = value_or<std::string>(card, "device", "CPU");  // the only one, before
   for (const auto& [key, value] : card.at("metrics").as_object()) {
     version.metrics[key] = value.to_number<double>();

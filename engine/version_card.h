@@ -26,6 +26,8 @@ struct VersionCard {
   std::uint64_t catalog_revision =
       0;  ///< Items put later are not in the arrays and are encoded when loaded.
   std::int64_t trained_ms = 0;
+  /// What encodes texts: "lsa", or the name of the folder that a sentence encoder was read from.
+  std::string text_encoder = "lsa";
   std::string device;  ///< That the encoder was trained on: "CPU" or a GPU by its name.
   /// By name: "validation_.." as its training stopped by, "test_.." as the gate measured it.
   std::map<std::string, double> metrics;

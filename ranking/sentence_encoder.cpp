@@ -161,6 +161,24 @@ void SentenceEncoder::encode(const Context& context, std::span<const std::string
   if (!batch.ids.empty()) encode_batch();
 }
 
+void SentenceEncoder::encode_known(std::span<const std::string_view> texts,
+                                   std::span<float> out) const {
+  std::vector<std::string_view> known;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (ids(texts[i]).size() <= 2) continue;  // [CLS] and [SEP]
+    known.push_back(texts[i]);
+    places.push_back(i);
+  }
+  std::vector<float> vectors(known.size() * width());
+  encode(Context{}, known, vectors);
+  std::ranges::fill(out, 0.0F);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    std::copy_n(vectors.begin() + static_cast<std::ptrdiff_t>(i * width()), width(),
+                out.begin() + static_cast<std::ptrdiff_t>(places[i] * width()));
+  }
+}
+
 void SentenceEncoder::encode(const Context& context, const Batch& batch,
                              std::span<float> out) const {
   const SentenceShape& shape = folder_.shape;

@@ -37,6 +37,10 @@ class SentenceEncoder {
   void encode(const Context& context, std::span<const std::string_view> texts,
               std::span<float> out) const;
 
+  /// As encode(), in the host's memory and on the caller's thread, but zeros for a text without a
+  /// word: where the model puts such a text says nothing of it.
+  void encode_known(std::span<const std::string_view> texts, std::span<float> out) const;
+
   /// The ids that encode() reads of a text.
   std::vector<std::uint32_t> ids(std::string_view text) const {
     return words_.encode(text, folder_.tokens_max);

@@ -2,8 +2,10 @@
 // how text is cut, how tokens become one vector. Owns reading and refusing them.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <filesystem>
+#include <string_view>
 
 #include "ranking/word_piece.h"
 
@@ -21,6 +23,17 @@ struct SentenceShape {
 };
 
 struct SentenceFolder {
+  /// All that an encoder is read from, by their names in the folder; the first kNeeded must be
+  /// there.
+  static constexpr std::array<std::string_view, 7> kFiles = {"config.json",
+                                                             "vocab.txt",
+                                                             "model.safetensors",
+                                                             "tokenizer_config.json",
+                                                             "sentence_bert_config.json",
+                                                             "modules.json",
+                                                             "1_Pooling/config.json"};
+  static constexpr std::size_t kNeeded = 3;
+
   enum class Pooling : bool { kMean, kFirst };  ///< Of all tokens, or [CLS] alone.
 
   SentenceShape shape;

@@ -3,12 +3,14 @@
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>
 #include <algorithm>
+#include <cassert>
 #include <cmath>
 #include <numeric>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
+#include "ranking/sentence_encoder.h"
 #include "ranking/spread.h"
 
 namespace fovea::ranking {
@@ -40,16 +42,16 @@ void check_width(const TextSource& source, std::size_t width) {
   }
 }
 
-// The unit vector of the source's embedding, else of its text. [width]
-bool encode_raw(const TextEncoder& encoder, const TextSource& source, std::span<float> out) {
-  if (source.embedding.empty()) return encoder.encode(source.text, out);
+void put_unit(std::span<const float> embedding, std::span<float> out) {
   // Scaled by the largest value first: the squares of large finite values would be infinite.
   float largest = 0;
-  for (const float value : source.embedding) largest = std::max(largest, std::abs(value));
-  for (std::size_t k = 0; k < out.size(); ++k) {
-    out[k] = largest > 0 ? source.embedding[k] / largest : 0;
-  }
-  return to_unit(out);
+  for (const float value : embedding) largest = std::max(largest, std::abs(value));
+  for (std::size_t k = 0; k < out.size(); ++k) out[k] = largest > 0 ? embedding[k] / largest : 0;
+  to_unit(out);
+}
+
+bool is_known(std::span<const float> vector) {
+  return std::ranges::any_of(vector, [](float value) { return value != 0; });
 }
 
 void subtract(std::span<float> vector, std::span<const float> mean) {
@@ -72,31 +74,38 @@ TextSpace TextSpace::fit(std::span<const TextSource> items, const Options& optio
     check_width(item, width);
     if (item.embedding.empty() && !item.text.empty()) texts.push_back(item.text);
   }
-  TextEncoder::Options encoder_options;
-  encoder_options.width = width;
-  encoder_options.seed = options.seed;
-  encoder_options.threads = options.threads;
-  result.encoder_ = TextEncoder::fit(texts, encoder_options);
+  if (options.sentences) {
+    assert(options.sentences->width() == width);
+    result.encoder_ = options.sentences;
+  } else {
+    TextEncoder::Options encoder_options;
+    encoder_options.width = width;
+    encoder_options.seed = options.seed;
+    encoder_options.threads = options.threads;
+    result.encoder_ = TextEncoder::fit(texts, encoder_options);
+  }
 
   const std::size_t step = items.size() / kFitItemsMax + 1;
   const std::size_t sampled = (items.size() + step - 1) / step;
   RowMajor vectors(sampled, width);
   const auto row = [&](std::size_t i) { return std::span(vectors.data() + i * width, width); };
-  std::vector<char> known(sampled);  // not vector<bool>: written by several threads
   spread(sampled, options.threads, [&](std::size_t begin, std::size_t end) {
-    for (std::size_t i = begin; i < end; ++i) {
-      known[i] = encode_raw(result.encoder_, items[i * step], row(i)) ? 1 : 0;
-    }
+    std::vector<TextSource> part;
+    for (std::size_t i = begin; i < end; ++i) part.push_back(items[i * step]);
+    result.encode_raw(part, {vectors.data() + begin * width, (end - begin) * width});
   });
   std::size_t n = 0;  // rows [0, n) are those of known items
   const auto keep = [&](std::size_t i) { std::ranges::copy(row(i), row(n++).begin()); };
   for (std::size_t i = 0; i < sampled; ++i) {
-    if (known[i] != 0) keep(i);
+    if (is_known(row(i))) keep(i);
   }
   vectors.conservativeResize(static_cast<Eigen::Index>(n), Eigen::NoChange);
   // As if one item of zeros were there too: the only item of a catalogue, or one of many alike,
   // would otherwise be nothing but the mean.
-  result.mean_ = mean_of(vectors, static_cast<double>(n) + 1);
+  // A sentence encoder was trained for the cosine of its vectors as they are, and finds less by
+  // centred ones.
+  result.mean_ =
+      options.sentences ? std::vector<float>(width) : mean_of(vectors, static_cast<double>(n) + 1);
   const std::size_t before = std::exchange(n, 0);
   for (std::size_t i = 0; i < before; ++i) {
     subtract(row(i), result.mean_);
@@ -141,10 +150,48 @@ void TextSpace::fit_whitening(std::span<const float> vectors, std::size_t whiten
 }
 
 bool TextSpace::encode(const TextSource& source, std::span<float> out) const {
-  check_width(source, width_);
-  if (!encode_raw(encoder_, source, out)) return false;
-  subtract(out, mean_);
-  return to_unit(out);
+  encode(std::span(&source, 1), out);
+  return is_known(out);
+}
+
+void TextSpace::encode(std::span<const TextSource> sources, std::span<float> out) const {
+  for (const TextSource& source : sources) check_width(source, width_);
+  encode_raw(sources, out);
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    const auto vector = out.subspan(i * width_, width_);
+    if (!is_known(vector)) continue;
+    subtract(vector, mean_);
+    to_unit(vector);
+  }
+}
+
+// Unit vectors of embeddings, else of texts; zeros where nothing is known. out [n, K]
+void TextSpace::encode_raw(std::span<const TextSource> sources, std::span<float> out) const {
+  const auto* lsa = std::get_if<TextEncoder>(&encoder_);
+  const auto at = [&](std::size_t i) { return out.subspan(i * width_, width_); };
+  std::vector<std::string_view> texts;
+  std::vector<std::size_t> places;
+  for (std::size_t i = 0; i < sources.size(); ++i) {
+    if (!sources[i].embedding.empty()) {
+      put_unit(sources[i].embedding, at(i));
+    } else if (lsa != nullptr) {
+      lsa->encode(sources[i].text, at(i));
+    } else {
+      texts.push_back(sources[i].text);
+      places.push_back(i);
+    }
+  }
+  if (texts.empty()) return;
+  std::vector<float> vectors(texts.size() * width_);
+  sentences()->encode_known(texts, vectors);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    put_unit(std::span(vectors).subspan(i * width_, width_), at(places[i]));
+  }
+}
+
+const SentenceEncoder* TextSpace::sentences() const {
+  const auto* sentences = std::get_if<std::shared_ptr<const SentenceEncoder>>(&encoder_);
+  return sentences == nullptr ? nullptr : sentences->get();
 }
 
 void TextSpace::whiten(std::span<const float> vectors, std::span<float> out) const {
@@ -167,16 +214,24 @@ void TextSpace::whiten(std::span<const float> vectors, std::span<float> out) con
 }
 
 void TextSpace::save(Weights& weights) const {
-  encoder_.save(weights);
+  if (const auto* lsa = std::get_if<TextEncoder>(&encoder_)) lsa->save(weights);
   weights.put("text.mean", {width_}, mean_);
   weights.put("text.whitening_mean", {width_}, whitening_mean_);
   weights.put("text.whitening", {whitened_width_, width_}, whitening_);
 }
 
-TextSpace TextSpace::load(const Weights& weights) {
+TextSpace TextSpace::load(const Weights& weights,
+                          std::shared_ptr<const SentenceEncoder> sentences) {
   TextSpace result;
-  result.encoder_ = TextEncoder::load(weights);
-  const std::size_t width = result.width_ = result.encoder_.width();
+  if (sentences) {
+    result.width_ = sentences->width();
+    result.encoder_ = std::move(sentences);
+  } else {
+    TextEncoder lsa = TextEncoder::load(weights);
+    result.width_ = lsa.width();
+    result.encoder_ = std::move(lsa);
+  }
+  const std::size_t width = result.width_;
   const auto& shape = weights.shape("text.whitening");
   if (shape.size() != 2) throw WeightsError("array 'text.whitening' is not a matrix");
   result.whitened_width_ = shape[0];
