@@ -69,9 +69,11 @@ std::size_t not_before(std::span<const std::uint32_t> documents, std::size_t fro
   return from + static_cast<std::size_t>(std::ranges::lower_bound(part, document) - part.begin());
 }
 
-/// Documents of one segment in which the words follow each other.
+/// Documents of one segment in which the words follow each other, of those in `among` (null: all),
+/// which ascend.
 std::vector<std::uint32_t> with_phrase(const WordSegment& segment,
-                                       const std::vector<std::string>& phrase) {
+                                       const std::vector<std::string>& phrase,
+                                       const std::vector<std::uint32_t>* among) {
   std::vector<WordSegment::Postings> lists;  // of distinct words: one said often is looked up once
   std::vector<std::size_t> list_of;          // by place in the phrase
   std::map<std::string_view, std::size_t> known;
@@ -87,8 +89,9 @@ std::vector<std::uint32_t> with_phrase(const WordSegment& segment,
   std::vector<std::size_t> at(lists.size());  // where each list is read: documents only ascend
   const auto shortest =
       std::ranges::min_element(lists, {}, [](const auto& list) { return list.documents.size(); });
+  const std::span read = among != nullptr ? std::span(*among) : shortest->documents;
   std::vector<std::uint32_t> begins;
-  for (const std::uint32_t document : shortest->documents) {
+  for (const std::uint32_t document : read) {
     bool all = true;
     for (std::size_t i = 0; i < lists.size() && all; ++i) {
       at[i] = not_before(lists[i].documents, at[i], document);
@@ -113,11 +116,9 @@ std::vector<std::uint32_t> with_phrase(const WordSegment& segment,
 /// Documents of one segment with every phrase.
 std::vector<std::uint32_t> with_phrases(const WordSegment& segment,
                                         const std::vector<std::vector<std::string>>& phrases) {
-  std::vector<std::uint32_t> documents = with_phrase(segment, phrases.front());
+  std::vector<std::uint32_t> documents = with_phrase(segment, phrases.front(), nullptr);
   for (std::size_t i = 1; i < phrases.size() && !documents.empty(); ++i) {
-    const auto others = with_phrase(segment, phrases[i]);
-    std::erase_if(documents,
-                  [&](std::uint32_t d) { return !std::ranges::binary_search(others, d); });
+    documents = with_phrase(segment, phrases[i], &documents);
   }
   return documents;
 }
