@@ -73,9 +73,7 @@ std::string as_toml(const Config& config) {
 
 }  // namespace
 
-void ServeConfiguration::require() const {
-  api::require(complaints, resolved.flag_is_wrong);
-}
+void ServeConfiguration::require() const { api::require(complaints, resolved.flag_is_wrong); }
 
 ServeConfiguration read_serve_configuration(const std::filesystem::path& data,
                                             const std::filesystem::path& config,

@@ -335,8 +335,7 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
   WithoutBehaviour without(snapshot, question, candidates);
   std::optional<QueryExplanation> query;
   if (question.explain && question.query) {
-    query.emplace(snapshot, candidates.corrected_query.value_or(*question.query),
-                  candidates.query);
+    query.emplace(snapshot, candidates.corrected_query.value_or(*question.query), candidates.query);
   }
   auto page = page_of(snapshot, question, candidates, scored);
   for (Placed& placed : page) {
