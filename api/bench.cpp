@@ -216,7 +216,7 @@ void add_bench(CLI::App& app) {
       ->capture_default_str()
       ->check(
           CLI::IsMember(std::vector<std::string>(std::begin(kWorkloads), std::end(kWorkloads))));
-  command->add_option("--filter", flags->workload.filter, "Of the workload filtered");
+  command->add_option("--filter", flags->workload.filter, "Of the workloads filtered and search");
   command->add_option("--query", flags->workload.query,
                       "Of the workload search; otherwise words of the items' texts");
   command

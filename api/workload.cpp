@@ -68,11 +68,13 @@ void validate(const WorkloadOptions& options) {
     throw std::invalid_argument(
         fmt::format("there is no workload '{}'; there are {}", name, fmt::join(kWorkloads, ", ")));
   }
-  if ((name == "filtered") == options.filter.empty()) {
+  if (name == "filtered" && options.filter.empty()) {
     throw std::invalid_argument(
-        options.filter.empty()
-            ? "the workload filtered needs a filter, such as --filter \"price < 10\""
-            : fmt::format("the workload {} has no filter; choose the workload filtered", name));
+        "the workload filtered needs a filter, such as --filter \"price < 10\"");
+  }
+  if (name != "filtered" && name != "search" && !options.filter.empty()) {
+    throw std::invalid_argument(
+        fmt::format("the workload {} has no filter; choose the workload filtered or search", name));
   }
   if (name != "search" && !options.query.empty()) {
     throw std::invalid_argument(
@@ -107,10 +109,11 @@ Call Workload::next() {
     return requests;
   }
   if (name == "search") {
-    RankRequest request;
+    RankRequest request = population_.users.empty() ? RankRequest() : for_user();
     request.__set_query(options_.query.empty()
                             ? population_.queries[random_.below(population_.queries.size())]
                             : options_.query);
+    if (!options_.filter.empty()) request.__set_filter(options_.filter);
     return request;
   }
   RankRequest request = for_user();

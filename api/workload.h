@@ -37,9 +37,10 @@ inline constexpr std::size_t kRanksPerRecord = 10;
 
 struct WorkloadOptions {
   /// rank: a user's list. record: one behaviour. mixed: ten lists, then one behaviour. filtered:
-  /// a user's list under a filter. search: a query. batch: 32 users' lists in one call.
+  /// a user's list under a filter. search: a user's query, also under a filter. batch: 32 users'
+  /// lists in one call.
   std::string name = "rank";
-  std::string filter;  ///< Of filtered, which needs it.
+  std::string filter;  ///< Of filtered, which needs it, and of search.
   std::string query;   ///< Of search; empty: one of the population's each time.
   std::uint64_t seed = 1;
 };

@@ -1,27 +1,24 @@
 #include "engine/fusion.h"
 
 #include <algorithm>
-#include <cmath>
 #include <unordered_map>
 
 namespace fovea::engine {
 namespace {
 
-constexpr double kRankOffset = 60;
-
 /// Scores this near, as a share of the greater, are one score: the same product comes out of two
 /// indexes in other digits, and equal items would change places.
 constexpr float kSame = 1e-5F;
 
-/// What each is worth by its place; those of one score share the first's.
-std::vector<double> by_place(std::span<const index::Neighbour> list) {
-  std::vector<double> worth(list.size());
+/// Of the best score; of a list best first.
+std::vector<double> shares(std::span<const index::Neighbour> list) {
+  std::vector<double> share(list.size());
   std::size_t first = 0;  // of those with this score
-  for (std::size_t i = 0; i < list.size(); ++i) {
-    if (list[first].score - list[i].score > kSame * std::abs(list[first].score)) first = i;
-    worth[i] = (kRankOffset + 1) / (kRankOffset + 1 + static_cast<double>(first));
+  for (std::size_t i = 0; i < list.size() && list[i].score > 0; ++i) {
+    if (list[first].score - list[i].score > kSame * list[first].score) first = i;
+    share[i] = static_cast<double>(list[first].score) / static_cast<double>(list[0].score);
   }
-  return worth;
+  return share;
 }
 
 }  // namespace
@@ -37,16 +34,16 @@ std::vector<Relevant> fuse(std::span<const index::Neighbour> words,
   std::unordered_map<std::uint32_t, Relevance> found;
   found.reserve(words.size() + vectors.size());
   if (weights.words > 0) {
-    const std::vector<double> worth = by_place(words);
+    const std::vector<double> share = shares(words);
     for (std::size_t i = 0; i < words.size(); ++i) {
-      found[words[i].row].words = weights.words * worth[i];
+      found[words[i].row].words = weights.words * share[i];
     }
     for (const std::uint32_t row : exact) found[row].exact = weights.words + weights.vectors;
   }
   if (weights.vectors > 0) {
-    const std::vector<double> worth = by_place(vectors);
+    const std::vector<double> share = shares(vectors);
     for (std::size_t i = 0; i < vectors.size(); ++i) {
-      found[vectors[i].row].vectors = weights.vectors * worth[i];
+      found[vectors[i].row].vectors = weights.vectors * share[i];
     }
   }
   std::vector<Relevant> all;

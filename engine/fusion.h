@@ -1,7 +1,8 @@
-// Two searches to one list: what words and what vectors found for a query, by reciprocal rank
-// (Cormack, Clarke and Buettcher 2009, "Reciprocal Rank Fusion outperforms Condorcet and individual
-// rank learning methods", k = 60), and first of all what has the query as it was typed. Owns that
-// formula; what it is worth beside a user's behaviours is rerank's.
+// Two searches to one list: what words and what vectors found for a query, each by its share of the
+// best score of its list (a convex combination of normalised scores: Bruch, Gai and Ingber, "An
+// Analysis of Fusion Functions for Hybrid Retrieval", arXiv 2210.11934), and first of all what has
+// the query as it was typed. Owns that formula; what it is worth beside a user's behaviours is
+// rerank's.
 #pragma once
 
 #include <cstddef>
@@ -14,16 +15,15 @@
 
 namespace fovea::engine {
 
-/// What each search counts for. By default vectors count twice: they are made of words too, and on
-/// Cranfield with LSA's equal weights were worse than vectors alone.
+/// What each search counts for.
 struct FusionWeights {
   double words = 1;    ///< 0: words bring nothing.
-  double vectors = 2;  ///< 0: vectors bring nothing.
+  double vectors = 1;  ///< 0: vectors bring nothing.
 };
 
 /// What an item is to a query, in parts. All 0: neither search found it.
 struct Relevance {
-  double words = 0;    ///< weight * 61 / (60 + its place, from 1); equal scores share a place.
+  double words = 0;    ///< weight * its score / the list's best; 0 for a score below 0.
   double vectors = 0;  ///< The same.
   /// Where its text has all of the query's words, one after the other: both weights, so that it
   /// comes before all that have not.

@@ -52,11 +52,11 @@ class WordIndex {
   void remove(std::span<const std::uint32_t> rows);
 
   /// At most k rows that are in `allow` (null allows all) and have any of the query's words, and
-  /// every phrase in quotes. Of a query of more than 64 distinct words the rarest count, of the
-  /// words in quotes the first 64, and one of more than 64 words stands in no text as typed. A last
-  /// word that no separator follows also stands, at half its weight, for what begins with it. Where
-  /// nothing is found, the nearest known words are searched: same first letter, one edit for three
-  /// to five letters and two for longer ones. Any bytes are a query.
+  /// every phrase in quotes. Of a query of more than 64 distinct words those of the most weight
+  /// count; one of more than 20 words has no phrases, one of more than 64 stands in no text as
+  /// typed. A last word that no separator follows also stands, at half its weight, for what begins
+  /// with it. Where nothing is found, the nearest known words are searched: same first letter, one
+  /// edit for three to five letters and two for longer ones. Any bytes are a query.
   WordsFound search(std::string_view query, std::size_t k, const RowSet* allow = nullptr) const;
 
   const std::string& language() const { return language_; }

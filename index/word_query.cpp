@@ -10,6 +10,14 @@
 namespace fovea::index {
 namespace {
 
+/// A query has one "the" more often than not. They still decide among texts that are equal
+/// otherwise, and where a query has no other word (Cranfield: 0 to 0.3 give the same ndcg@10, 1
+/// gives less).
+constexpr double kFunctionWordCount = 0.1;
+
+/// A query of more words is prose, whose quotes are for emphasis.
+constexpr std::size_t kWordsWithPhrasesMax = 20;
+
 struct Quote {
   std::size_t begin = 0, end = 0;  // bytes
 };
@@ -36,15 +44,15 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
   WordQuery query;
   std::unordered_map<std::string, std::size_t> places;  // of stems in query.words
   std::size_t read = 0;
-  std::size_t in_quotes = 0;
   const auto add = [&](std::string_view part, std::vector<std::string>* phrase) {
     for_each_word(part, [&](const FoldedWord& word) {
       std::string stem(stemmer.stem(word.folded));
-      if (phrase != nullptr && in_quotes++ < WordQuery::kSequenceMax) phrase->push_back(stem);
+      if (phrase != nullptr && read < WordQuery::kSequenceMax) phrase->push_back(stem);
       if (read++ < WordQuery::kSequenceMax) query.sequence.push_back(stem);
       const auto [place, is_new] = places.try_emplace(stem, query.words.size());
       if (is_new) query.words.push_back({std::move(stem)});
-      ++query.words[place->second].count;
+      query.words[place->second].count +=
+          stemmer.is_function_word(word.folded) ? kFunctionWordCount : 1;
       query.beginning.clear();
       const bool at_the_end = part.data() + word.end == text.data() + text.size();
       if (phrase == nullptr && at_the_end) query.beginning = word.folded;
@@ -64,6 +72,7 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
   }
   add(text.substr(at), nullptr);
   if (read > WordQuery::kSequenceMax) query.sequence.clear();
+  if (read > kWordsWithPhrasesMax) query.phrases.clear();
   return query;
 }
 

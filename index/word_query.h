@@ -16,14 +16,13 @@ struct WordQuery {
 
   struct Word {
     std::string stem;
-    std::size_t count = 0;
+    double count = 0;  ///< In the query; of a function word each time counts a tenth.
   };
   std::vector<Word> words;  ///< Distinct stems, in their order.
   /// All stems as they follow each other; empty where they are more than kSequenceMax.
   std::vector<std::string> sequence;
-  /// Stems that must follow each other in a text, at least one each, all distinct. Of what stands
-  /// in quotes the first kSequenceMax stems are among them; to look for a sequence costs what its
-  /// words are.
+  /// Stems that must follow each other in a text, at least one each, all distinct; none in a query
+  /// of more than 20 words.
   std::vector<std::vector<std::string>> phrases;
   /// The last word, folded, where the query ends in the middle of it or may; empty otherwise.
   std::string beginning;

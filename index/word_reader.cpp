@@ -7,6 +7,8 @@
 #include <array>
 #include <stdexcept>
 
+#include "index/function_words.h"
+
 namespace fovea::index {
 namespace {
 
@@ -103,7 +105,7 @@ void for_each_word(std::string_view text, const std::function<void(const FoldedW
   word.finish();
 }
 
-Stemmer::Stemmer(const std::string& language) {
+Stemmer::Stemmer(const std::string& language) : function_words_(function_words(language)) {
   if (language == kNoStemming) return;
   const auto known = stemmer_languages();
   // Not left to the library, which also takes abbreviations and other encodings' names.

@@ -6,6 +6,7 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 struct sb_stemmer;
@@ -24,7 +25,8 @@ struct FoldedWord {
 /// 64 characters count. Invalid UTF-8 ends a word and never throws.
 void for_each_word(std::string_view text, const std::function<void(const FoldedWord&)>& visit);
 
-/// Words of one language to their stems (Snowball's algorithms). One thread at a time.
+/// Words of one language to their stems (Snowball's algorithms), and which of them say little. One
+/// thread at a time.
 class Stemmer {
  public:
   /// "none", or a language of stemmer_languages(). Throws std::invalid_argument, a sentence that
@@ -36,9 +38,12 @@ class Stemmer {
 
   /// Of a folded word. The view is good until the next call.
   std::string_view stem(std::string_view folded);
+  /// Whether a folded word is one of the language's function_words().
+  bool is_function_word(std::string_view folded) const { return function_words_.contains(folded); }
 
  private:
   sb_stemmer* stemmer_ = nullptr;  // null: every word is its own stem
+  const std::unordered_set<std::string_view>& function_words_;
 };
 
 /// "none" first, then by name.

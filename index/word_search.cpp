@@ -180,10 +180,11 @@ std::vector<WeighedWord> WordSearch::known(const WordQuery& query) const {
   for (const auto& word : query.words) {
     const Documents documents = documents_with(word.stem);
     if (!documents.row) continue;
-    words.push_back({word.stem, static_cast<double>(word.count), idf(documents.count)});
+    words.push_back({word.stem, word.count, idf(documents.count)});
   }
   if (words.size() > kWordsMax) {
-    std::ranges::stable_sort(words, std::ranges::greater{}, &WeighedWord::idf);
+    std::ranges::stable_sort(words, std::ranges::greater{},
+                             [](const WeighedWord& word) { return word.weight * word.idf; });
     words.resize(kWordsMax);
   }
   if (!query.beginning.empty()) add_beginning(query.beginning, words);
@@ -244,7 +245,7 @@ std::vector<WeighedWord> WordSearch::nearest(const WordQuery& query,
       }
     }
     if (!best.row) continue;
-    words.push_back({word, static_cast<double>(query.words[q].count), idf(best.count)});
+    words.push_back({word, query.words[q].count, idf(best.count)});
     rows.push_back(*best.row);
   }
   return words;

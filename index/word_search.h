@@ -34,7 +34,8 @@ class WordSearch {
  public:
   explicit WordSearch(const std::vector<LiveSegment>& segments);
 
-  /// The query's words that some text has, and what the last one begins; at most 64, the rarest.
+  /// The query's words that some text has, at most 64, those of the most weight; and what the last
+  /// one begins.
   std::vector<WeighedWord> known(const WordQuery& query) const;
   /// The nearest known words of a query that has none; of each the row of a text, in `rows`.
   std::vector<WeighedWord> nearest(const WordQuery& query, std::vector<std::uint32_t>& rows) const;

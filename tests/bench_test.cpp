@@ -127,10 +127,17 @@ TEST(Workload, EachSendsWhatItsNameSays) {
   std::set<std::string> queries;
   for (int i = 0; i < 100; ++i) {
     const RankRequest request = ranking(search.next());
-    EXPECT_FALSE(request.__isset.user_id);
+    EXPECT_THAT(shop.users, testing::Contains(request.user_id));
+    EXPECT_FALSE(request.__isset.filter);
     queries.insert(request.query);
   }
   EXPECT_THAT(queries, ElementsAre("new chair", "old red lamp"));
+  Workload searched(shop, {.name = "search", .filter = "price < 10"});
+  EXPECT_EQ(ranking(searched.next()).filter, "price < 10");
+  Population nobody = shop;
+  nobody.users.clear();
+  Workload catalogue(nobody, {.name = "search"});
+  EXPECT_FALSE(ranking(catalogue.next()).__isset.user_id);
   Workload told(shop, {.name = "search", .query = "a lamp"});
   EXPECT_EQ(ranking(told.next()).query, "a lamp");
 
@@ -185,7 +192,7 @@ TEST(Workload, OptionsThatContradictItAreRefused) {
   EXPECT_THAT(refused({.name = "rnk"}), HasSubstr("'rnk'"));
   EXPECT_THAT(refused({.name = "filtered"}), HasSubstr("needs a filter"));
   EXPECT_THAT(refused({.name = "rank", .filter = "a = 1"}),
-              HasSubstr("choose the workload filtered"));
+              HasSubstr("choose the workload filtered or search"));
   EXPECT_THAT(refused({.name = "rank", .query = "lamp"}), HasSubstr("choose the workload search"));
   Population without = population(0);
   EXPECT_THROW(Workload(without, {.name = "rank"}), std::runtime_error);
