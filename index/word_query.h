@@ -12,15 +12,17 @@
 namespace fovea::index {
 
 struct WordQuery {
+  static constexpr std::size_t kSequenceMax = 64;
+
   struct Word {
     std::string stem;
-    std::string typed;  ///< As it first stands in the query.
-    double count = 0;   ///< In the query; of a function word each time counts a tenth.
+    double count = 0;  ///< In the query; of a function word each time counts a tenth.
   };
-  std::vector<Word> words;            ///< Distinct stems, in their order.
-  std::vector<std::string> sequence;  ///< All stems as they follow each other.
-  /// Stems that must follow each other in a text, at least one each; none in a query of more than
-  /// 20 words.
+  std::vector<Word> words;  ///< Distinct stems, in their order.
+  /// All stems as they follow each other; empty where they are more than kSequenceMax.
+  std::vector<std::string> sequence;
+  /// Stems that must follow each other in a text, at least one each, all distinct; none in a query
+  /// of more than 20 words.
   std::vector<std::vector<std::string>> phrases;
   /// The last word, folded, where the query ends in the middle of it or may; empty otherwise.
   std::string beginning;
