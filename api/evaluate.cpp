@@ -17,6 +17,7 @@
 #include "api/evaluation.h"
 #include "api/judged_queries.h"
 #include "api/progress.h"
+#include "api/search_weights.h"
 #include "engine/learning.h"
 
 namespace fovea::api {
@@ -29,7 +30,7 @@ struct EvaluateFlags {
   std::size_t seeds = 1;
   std::filesystem::path users;
   std::filesystem::path queries, qrels;  // both or none
-  engine::FusionWeights fusion;
+  engine::SearchOptions search;
   bool json = false;
 };
 
@@ -92,7 +93,7 @@ void run(EvaluateFlags flags) {
   engine_options.record_exposures = false;
   engine_options.reload_interval = std::chrono::milliseconds(0);
   engine_options.device = flags.device;
-  engine_options.search.weights = flags.fusion;
+  engine_options.search = flags.search;
   const auto engine = engine::Engine::open(flags.data, engine_options);
   if (!flags.queries.empty()) {
     run_search(*engine, flags);
@@ -161,7 +162,8 @@ void add_evaluate(CLI::App& app) {
       command
           ->add_option("--queries", flags->queries,
                        "Measure search instead: a JSON line for each query, {\"query_id\": .., "
-                       "\"text\": ..}")
+                       "\"text\": ..}, with \"user_id\" and \"time_ms\" where it is known who "
+                       "asked and when")
           ->type_name("FILE");
   CLI::Option* qrels =
       command
@@ -171,18 +173,7 @@ void add_evaluate(CLI::App& app) {
           ->type_name("FILE");
   queries->needs(qrels);
   qrels->needs(queries);
-  command
-      ->add_option("--words-weight", flags->fusion.words,
-                   "What the search by words counts for in the fused list")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1000.0))
-      ->needs(queries);
-  command
-      ->add_option("--vectors-weight", flags->fusion.vectors,
-                   "What the search by vectors counts for in it")
-      ->capture_default_str()
-      ->check(CLI::Range(0.0, 1000.0))
-      ->needs(queries);
+  for (CLI::Option* option : add_search_weights(*command, flags->search)) option->needs(queries);
   command->add_flag("--json", flags->json, "Print fractions as JSON, with --queries of each query");
   command->callback([flags] { run(*flags); });
 }

@@ -9,6 +9,7 @@
 #include "engine/gpu.h"
 #include "engine/pipeline.h"
 #include "engine/places.h"
+#include "ranking/query_bias.h"
 
 namespace fovea::engine {
 namespace {
@@ -206,10 +207,14 @@ bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std:
              UserState& user) {
   user.off_gpu = snapshot.model->off_gpu();
   if (!user.off_gpu.empty()) return false;
-  auto answer = snapshot.gpu->rank(
-      snapshot.model,
-      {user.behaviours, user.earlier, user.vectors.items, nearest, {others.begin(), others.end()}},
-      snapshot.fresh_transitions);
+  auto answer = snapshot.gpu->rank(snapshot.model,
+                                   {user.behaviours,
+                                    user.earlier,
+                                    user.vectors.items,
+                                    nearest,
+                                    {others.begin(), others.end()},
+                                    user.bias},
+                                   snapshot.fresh_transitions);
   if (!answer) {
     user.off_gpu = snapshot.gpu->failure();
     return false;
@@ -223,25 +228,31 @@ bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std:
 
 }  // namespace
 
+Found find(const Snapshot& snapshot, std::string_view query, std::size_t n,
+           const index::RowSet* allowed) {
+  Found found;
+  if (snapshot.words != nullptr && snapshot.fusion.words > 0) {
+    found.words = snapshot.words->search(query, n, allowed);
+  }
+  if (!snapshot.model) return found;
+  found.query.resize(snapshot.model->text_space().width());
+  if (!snapshot.model->text_space().encode({query, {}}, found.query)) found.query.clear();
+  const bool in_quotes = found.words.phrases && !found.words.rows.empty();
+  if (!found.query.empty() && snapshot.fusion.vectors > 0 && !in_quotes) {
+    found.vectors = nearest_to(snapshot, snapshot.model->text_index(), found.query, n, allowed);
+  }
+  return found;
+}
+
 std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
                              const index::RowSet* allowed) {
-  index::WordsFound words;
-  if (snapshot.words != nullptr && snapshot.fusion.words > 0) {
-    words = snapshot.words->search(query, n, allowed);
-  }
-  std::vector<index::Neighbour> vectors;
-  const bool in_quotes = words.phrases && !words.rows.empty();
-  if (snapshot.model && snapshot.fusion.vectors > 0 && !in_quotes) {
-    std::vector<float> encoded(snapshot.model->text_space().width());
-    if (snapshot.model->text_space().encode({query, {}}, encoded)) {
-      vectors = nearest_to(snapshot, snapshot.model->text_index(), encoded, n, allowed);
-    }
-  }
-  return fuse(words.rows, vectors, words.exact, snapshot.fusion, n);
+  const Found found = find(snapshot, query, n, allowed);
+  return fuse(found.words.rows, found.vectors, found.words.exact, snapshot.fusion, n);
 }
 
 UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
-                     std::size_t nearest_min, std::span<const std::uint32_t> others) {
+                     std::size_t nearest_min, std::span<const std::uint32_t> others,
+                     std::span<const float> query) {
   UserState user;
   if (!snapshot.model || behaviours.empty()) return user;
   const ranking::Model* model = snapshot.model->model();
@@ -253,6 +264,8 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
   user.behaviours.assign(newest.begin(), newest.end());
   user.earlier.assign(behaviours.begin(), newest.begin());
   user.vectors = snapshot.model->vectors().gather(rows_of(newest));
+  user.bias =
+      ranking::query_bias(query, user.vectors.texts, static_cast<float>(snapshot.query_attention));
   const std::size_t nearest = std::max(nearest_min, model->centre_k());
   if (snapshot.gpu == nullptr || !ask_gpu(snapshot, nearest, others, user)) {
     user.hidden = model->user_state(ranking::Context{},
@@ -286,8 +299,10 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
     // What a named candidate is to the query does not depend on the others that are named.
     const std::size_t places =
         question.candidates ? std::max(snapshot.retrieve, question.candidates->size()) : search;
-    relevant = engine::search(snapshot, *question.query, places, allowed);
+    Found found = find(snapshot, *question.query, places, allowed);
+    relevant = fuse(found.words.rows, found.vectors, found.words.exact, snapshot.fusion, places);
     result.query_found = !relevant.empty();
+    result.query = std::move(found.query);
   }
   // What was asked for decides what is found, and who asks decides the order among near ties; where
   // nothing was asked for, what is near to the user and what follows their newest behaviours.
@@ -307,7 +322,7 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   // The user's own search is not filtered: the centre of the scores must not depend on what may be
   // shown.
   result.user = user_state(snapshot, question.behaviours,
-                           personal && allowed == nullptr ? search : 0, others);
+                           personal && allowed == nullptr ? search : 0, others, result.query);
   const UserState& user = result.user;
 
   if (personal && !user.mean_text.empty()) {
