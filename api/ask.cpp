@@ -1,5 +1,6 @@
 // fovea ask: one ranking from a running server, as a table for people or as JSON.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/json.hpp>
@@ -119,7 +120,10 @@ RankRequest to_request(const AskFlags& flags) {
 }
 
 void ask(const AskFlags& flags) {
-  const RankRequest request = to_request(flags);
+  const RankRequest asked = to_request(flags);
+  RankRequest request = asked;
+  // Which words of an item a query found is part of an explanation.
+  if (asked.__isset.query && !flags.json) request.__set_explain(true);
   Client client(parse_host_port(flags.address), kTimeout, flags.tls);
   try {
     RankResponse response;
@@ -127,7 +131,11 @@ void ask(const AskFlags& flags) {
     if (flags.json) {
       std::cout << to_json(response) << '\n';
     } else {
-      print_ranking(std::cout, response, fetch_titles(client, response));
+      if (!asked.explain) {
+        for (RankedItem& item : response.items) item.explanation.attention.clear();
+      }
+      print_ranking(std::cout, asked, response, fetch_titles(client, response),
+                    marks_for(STDOUT_FILENO));
     }
   } catch (const std::exception& error) {
     throw std::runtime_error(client.explain(error));

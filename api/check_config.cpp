@@ -74,10 +74,7 @@ std::string as_toml(const Config& config) {
 }  // namespace
 
 void ServeConfiguration::require() const {
-  if (complaints.empty()) return;
-  const std::string all = fmt::format("{}", fmt::join(complaints, "\nfovea: "));
-  if (resolved.flag_is_wrong) throw std::invalid_argument(all);
-  throw std::runtime_error(all);
+  api::require(complaints, resolved.flag_is_wrong);
 }
 
 ServeConfiguration read_serve_configuration(const std::filesystem::path& data,

@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <string_view>
+#include <utility>
 
 #include "api/experiments_config.h"
 #include "api/toml.h"
@@ -13,6 +15,19 @@
 
 namespace fovea::api {
 namespace {
+
+/// Absent: it is no list, or has something else than strings.
+std::optional<std::vector<std::string>> texts_of(const toml::node& node) {
+  const auto* list = node.as_array();
+  if (list == nullptr) return std::nullopt;
+  std::vector<std::string> texts;
+  for (const auto& one : *list) {
+    const auto text = one.value_exact<std::string>();
+    if (!text) return std::nullopt;
+    texts.push_back(*text);
+  }
+  return texts;
+}
 
 std::string describe(const toml::node& node) {
   if (const auto text = node.value_exact<std::string_view>()) {
@@ -23,6 +38,11 @@ std::string describe(const toml::node& node) {
   }
   if (const auto number = node.value_exact<double>()) return fmt::format("the number {}", *number);
   if (const auto flag = node.value_exact<bool>()) return *flag ? "true" : "false";
+  if (const auto texts = texts_of(node)) {
+    std::string list;
+    for (const auto& text : *texts) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", text);
+    return fmt::format("the list [{}]", list);
+  }
   if (node.is_array()) return "a list";
   return node.is_table() ? "a table" : "a date or time";
 }
@@ -94,8 +114,12 @@ void Reader::read_server(const toml::table& table) {
       setting.value = *text;
     } else if (const auto number = value.value_exact<std::int64_t>()) {
       setting.value = *number;
+    } else if (const auto real = value.value_exact<double>()) {
+      setting.value = *real;
     } else if (const auto flag = value.value_exact<bool>()) {
       setting.value = *flag;
+    } else if (auto texts = texts_of(value)) {
+      setting.value = std::move(*texts);
     }
     config_.server.push_back(std::move(setting));
   }

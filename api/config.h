@@ -25,7 +25,8 @@ struct FileSetting {
   std::string key;
   std::size_t line = 0;
   /// Nothing: of a type that no setting has.
-  std::variant<std::monostate, std::string, std::int64_t, bool> value;
+  std::variant<std::monostate, std::string, std::int64_t, double, bool, std::vector<std::string>>
+      value;
   std::string shown;  ///< For people: the string "4", the number 1.5, a list.
 };
 

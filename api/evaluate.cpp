@@ -17,7 +17,7 @@
 #include "api/evaluation.h"
 #include "api/judged_queries.h"
 #include "api/progress.h"
-#include "api/search_weights.h"
+#include "api/serve_settings.h"
 #include "engine/learning.h"
 
 namespace fovea::api {
@@ -30,7 +30,7 @@ struct EvaluateFlags {
   std::size_t seeds = 1;
   std::filesystem::path users;
   std::filesystem::path queries, qrels;  // both or none
-  engine::SearchOptions search;
+  SettingTexts search;
   bool json = false;
 };
 
@@ -93,7 +93,7 @@ void run(EvaluateFlags flags) {
   engine_options.record_exposures = false;
   engine_options.reload_interval = std::chrono::milliseconds(0);
   engine_options.device = flags.device;
-  engine_options.search = flags.search;
+  engine_options.search = resolve_search(flags.search, {}, {});
   const auto engine = engine::Engine::open(flags.data, engine_options);
   if (!flags.queries.empty()) {
     run_search(*engine, flags);
@@ -173,7 +173,7 @@ void add_evaluate(CLI::App& app) {
           ->type_name("FILE");
   queries->needs(qrels);
   qrels->needs(queries);
-  for (CLI::Option* option : add_search_weights(*command, flags->search)) option->needs(queries);
+  add_search_flags(*command, flags->search);
   command->add_flag("--json", flags->json, "Print fractions as JSON, with --queries of each query");
   command->callback([flags] { run(*flags); });
 }

@@ -7,7 +7,7 @@
 
 #include "api/chart.h"
 #include "api/estimates.h"
-#include "api/table.h"
+#include "api/terminal_text.h"
 #include "engine/count_tests.h"
 
 namespace fovea::api {
@@ -100,14 +100,6 @@ json::object to_json(const engine::Report& report, const engine::ReportPeriod& p
   return object;
 }
 
-/// Padded by what the terminal shows, not by bytes.
-std::string column(std::string_view text, std::size_t width) {
-  std::string shown = cut(text, width);
-  std::size_t columns = 0;
-  for (const char c : shown) columns += (static_cast<unsigned char>(c) & 0xc0) != 0x80 ? 1 : 0;
-  return shown.append(width > columns ? width - columns : 0, ' ');
-}
-
 std::string metrics_table(const engine::Report& report) {
   const std::string level = fmt::format("{:g} % interval", 100 * (1 - report.alpha));
   std::string text =
@@ -117,7 +109,7 @@ std::string metrics_table(const engine::Report& report) {
     text += cut(metric_title(report, metric), 120) + "\n";
     for (std::size_t v = 0; v < metric.arms.size(); ++v) {
       const auto& mean = metric.means[v];
-      text += fmt::format("  {}{:>10}", column(report.variants[v].name, kNameColumns),
+      text += fmt::format("  {}{:>10}", padded(report.variants[v].name, kNameColumns),
                           mean ? fmt::format("{:.5g}", mean->estimate) : "-");
       if (v > 0) {
         const engine::Comparison& comparison = metric.against_control[v - 1];
@@ -153,7 +145,7 @@ std::string preferences_table(const engine::Report& report) {
     const engine::Estimate& share = preference.share_of_wins;
     text += fmt::format(
         "  {}{:>10}{:>10}{:>10}{:>10}{:>14}{:>22}{:>10}\n",
-        column(report.variants[i + 1].name, kNameColumns), preference.units, preference.wins,
+        padded(report.variants[i + 1].name, kNameColumns), preference.units, preference.wins,
         preference.losses, preference.draws, fmt::format("{:.1f} %", 100 * share.estimate),
         fmt::format("{:.1f} % to {:.1f} %", 100 * share.ci.low, 100 * share.ci.high),
         p_number(share.p_value));
@@ -312,7 +304,7 @@ std::string report_text(const engine::Report& report) {
                         "weight", units_name(report), "exposures", "acted", "converted");
     for (const engine::ReportVariant& variant : report.variants) {
       text += fmt::format("  {}{:>8.3g}{:>10}{:>11}{:>10}{:>11}\n",
-                          column(variant.name, kNameColumns), variant.weight, variant.units,
+                          padded(variant.name, kNameColumns), variant.weight, variant.units,
                           variant.exposures, variant.acted, variant.converted);
     }
     text += '\n' + metrics_table(report);

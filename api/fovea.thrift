@@ -91,6 +91,8 @@ struct Explanation {
   2: required map<string, double> parts          // named terms that add up to the score
   3: required list<string> rules                 // boosts, pins and caps that moved it
   4: optional i32 rank_without_top_event         // its position had the heaviest behaviour not happened
+  5: optional list<string> matched_words         // with a query: its words as they stand in the item's text
+  6: optional double similarity                  // with a query: cosine of the item's text to it, -1 .. 1
 }
 
 struct RankedItem {
@@ -110,6 +112,7 @@ struct RankResponse {
   7: optional string next_page_token
   8: required map<string, i64> stage_us          // microseconds by stage
   9: optional list<string> unknown_candidates    // of the request's candidates, those that no item has
+  10: optional string corrected_query            // searched for instead, where no text has a word of the query
 }
 
 struct Status {

@@ -24,6 +24,7 @@
 #include "api/lines.h"
 #include "api/ordered_work.h"
 #include "api/progress.h"
+#include "api/serve_settings.h"
 #include "engine/engine.h"
 #include "engine/pipeline.h"
 
@@ -49,6 +50,7 @@ struct RankFlags {
   std::optional<std::uint64_t> errors_max;
   std::size_t threads = 0;
   bool fresh = false;
+  SettingTexts search;
   engine::EngineOptions engine;
 };
 
@@ -212,6 +214,7 @@ class ShardLines {
 /// Everything that changes a byte of the output.
 json::object begun_with(const RankFlags& flags, const BatchRun& run,
                         const InputContent::Identity& input) {
+  const engine::SearchOptions& search = flags.engine.search;
   return {{"program", FOVEA_VERSION},
           {"input_bytes", input.bytes},
           {"input_modified_ns", input.modified_ns},
@@ -219,7 +222,12 @@ json::object begun_with(const RankFlags& flags, const BatchRun& run,
           {"format", run.format == BatchFormat::kCsv ? "csv" : "jsonl"},
           {"now_ms", run.now_ms},
           {"model_version", run.model_version},
-          {"not_seen", json::value_from(flags.engine.not_seen)}};
+          {"not_seen", json::value_from(flags.engine.not_seen)},
+          {"search_language", search.language},
+          {"search_attributes", json::value_from(search.attributes)},
+          {"words_weight", search.weights.words},
+          {"vectors_weight", search.weights.vectors},
+          {"query_attention", search.query_attention}};
 }
 
 /// The clock of all lines: the one named, else that of the run that this one goes on with, else
@@ -247,7 +255,10 @@ BatchOutput::Done begin(BatchOutput& output, const RankFlags& flags, const Batch
 void rank(RankFlags flags) {
   const Shard shard = parse_shard(flags.shard);
   flags.shard = fmt::format("{}/{}", shard.index, shard.of);
-  if (!flags.config.empty()) flags.engine.not_seen = read_config(flags.config).not_seen;
+  Config config;
+  if (!flags.config.empty()) config = read_config(flags.config);
+  flags.engine.not_seen = config.not_seen;
+  flags.engine.search = resolve_search(flags.search, flags.config, config.server);
   InputContent input(flags.input);
   std::istream content(&input);
   content.exceptions(std::istream::badbit);
@@ -361,13 +372,15 @@ void add_rank(CLI::App& app) {
   command->add_flag("--fresh", flags->fresh, "Begin anew where a killed run could go on");
   command
       ->add_option("--config", flags->config,
-                   "TOML, as the server's: which actions leave an item unseen")
+                   "TOML, as the server's: which actions leave an item unseen, and of [server] "
+                   "how queries are searched")
       ->type_name("FILE");
   command
       ->add_option("--threads", flags->threads,
                    "That rank at once; 0: one a core, or as many as a GPU wants waiting")
       ->capture_default_str()
       ->check(CLI::Range(0, 1024));
+  add_search_flags(*command, flags->search);
   add_device(*command, flags->engine.device, "What ranks");
   add_gpu_memory(*command, flags->engine.gpu);
   command->callback([flags] { rank(*flags); });

@@ -59,6 +59,7 @@ engine::EngineOptions engine_options(const ServeConfiguration& configuration) {
   options.gpu = settings.gpu;
   options.db.memory_bytes = settings.store_memory_mib << 20;
   options.not_seen = configuration.file.not_seen;
+  options.search = settings.search;
   return options;
 }
 

@@ -18,6 +18,7 @@
 #include "api/address.h"
 #include "api/log.h"
 #include "api/request_log.h"
+#include "index/word_reader.h"
 
 namespace fovea::api {
 namespace {
@@ -25,8 +26,10 @@ namespace {
 using std::chrono::milliseconds;
 
 /// Where a setting's value lies. A function, so that one table serves every ServeSettings.
+using Texts = std::vector<std::string>;
 using Place = std::variant<std::string& (*)(ServeSettings&), std::size_t& (*)(ServeSettings&),
-                           milliseconds& (*)(ServeSettings&), bool& (*)(ServeSettings&)>;
+                           milliseconds& (*)(ServeSettings&), bool& (*)(ServeSettings&),
+                           double& (*)(ServeSettings&), Texts& (*)(ServeSettings&)>;
 
 struct Setting {
   std::string_view key;
@@ -38,15 +41,17 @@ struct Setting {
   std::int64_t min = 0;  ///< Of numbers.
   std::int64_t max = 0;
   void (*check)(const std::string&) =
-      nullptr;  ///< Of texts; throws std::invalid_argument. Null: any will do.
+      nullptr;  ///< Of texts, each of a list; throws std::invalid_argument. Null: any will do.
 };
 
 constexpr std::string_view kListening = "Listening";
 constexpr std::string_view kLimits = "Limits";
 constexpr std::string_view kTimeouts = "Timeouts";
+constexpr std::string_view kSearch = "Search";
 constexpr std::string_view kLog = "Log";
 constexpr std::string_view kMachine = "Machine";
 
+constexpr std::int64_t kWeightMax = 1000;
 constexpr std::int64_t kDayMs = 86'400'000;
 constexpr std::int64_t kMinuteMs = 60'000;
 constexpr std::int64_t kMessageBytesMin = 1024;
@@ -61,6 +66,12 @@ void check_device(const std::string& text) {
     throw std::invalid_argument(
         fmt::format("'{}' is nothing to rank on; cpu, gpu or auto is", text));
   }
+}
+
+void check_language(const std::string& text) { const index::Stemmer known(text); }
+
+void check_attribute(const std::string& name) {
+  if (name.empty()) throw std::invalid_argument("an attribute in the list has no name");
 }
 
 const std::array kSettings = {
@@ -144,6 +155,23 @@ const std::array kSettings = {
     Setting{"drain_timeout_ms", "--drain-timeout-ms", "MS", kTimeouts,
             "How long the end waits for what is being answered; 0: as long as it takes",
             +[](ServeSettings& to) -> milliseconds& { return to.server.drain_timeout; }, 0, kDayMs},
+    Setting{"search_language", "--search-language", "NAME", kSearch,
+            "Whose word endings are taken off in texts and queries; none: nobody's",
+            +[](ServeSettings& to) -> std::string& { return to.search.language; }, 0, 0,
+            check_language},
+    Setting{"search_attributes", "--search-attributes", "NAMES", kSearch,
+            "Attributes whose texts are searched behind an item's own, with commas between",
+            +[](ServeSettings& to) -> Texts& { return to.search.attributes; }, 0, 0,
+            check_attribute},
+    Setting{"words_weight", "--words-weight", "W", kSearch,
+            "What the search by words counts for in the fused list; 0: nothing",
+            +[](ServeSettings& to) -> double& { return to.search.weights.words; }, 0, kWeightMax},
+    Setting{"vectors_weight", "--vectors-weight", "W", kSearch,
+            "What the search by vectors counts for in it; 0: nothing",
+            +[](ServeSettings& to) -> double& { return to.search.weights.vectors; }, 0, kWeightMax},
+    Setting{"query_attention", "--query-attention", "W", kSearch,
+            "How much more a user's behaviours count that have to do with the query; 0: no more",
+            +[](ServeSettings& to) -> double& { return to.search.query_attention; }, 0, kWeightMax},
     Setting{"log_format", "--log-format", "FORMAT", kLog,
             "Of the log on stderr: text, or json, an object a line",
             +[](ServeSettings& to) -> std::string& { return to.log_format; }, 0, 0,
@@ -167,12 +195,36 @@ std::string variable_of(const Setting& setting) {
   return name;
 }
 
-using Value = std::variant<std::monostate, std::string, std::int64_t, bool>;
+using Value = decltype(FileSetting::value);
 
 std::string expected(const Setting& setting) {
   if (std::holds_alternative<std::string& (*)(ServeSettings&)>(setting.place)) return "a string";
   if (std::holds_alternative<bool& (*)(ServeSettings&)>(setting.place)) return "true or false";
-  return fmt::format("a whole number from {} to {}", setting.min, setting.max);
+  if (std::holds_alternative<Texts& (*)(ServeSettings&)>(setting.place)) {
+    return "a list of strings, such as [\"brand\", \"author\"],";
+  }
+  const bool real = std::holds_alternative<double& (*)(ServeSettings&)>(setting.place);
+  return fmt::format("a {}number from {} to {}", real ? "" : "whole ", setting.min, setting.max);
+}
+
+Texts split_at_commas(std::string_view text) {
+  Texts parts;
+  while (!text.empty()) {
+    const std::size_t comma = text.find(',');
+    parts.emplace_back(text.substr(0, comma));
+    if (comma == std::string_view::npos) break;
+    text.remove_prefix(comma + 1);
+    if (text.empty()) parts.emplace_back();  // nothing behind the last comma is a mistake too
+  }
+  return parts;
+}
+
+template <typename Number>
+Value read_number(const std::string& text) {
+  Number number{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc() || end != text.data() + text.size()) return text;
+  return number;
 }
 
 /// What a flag or a variable says, which have no types. What is no value of the setting stays text.
@@ -183,10 +235,19 @@ Value parse(const Setting& setting, const std::string& text) {
     if (text == "false") return false;
     return text;
   }
-  std::int64_t number = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc() || end != text.data() + text.size()) return text;
-  return number;
+  if (std::holds_alternative<Texts& (*)(ServeSettings&)>(setting.place)) {
+    return split_at_commas(text);
+  }
+  if (std::holds_alternative<double& (*)(ServeSettings&)>(setting.place)) {
+    return read_number<double>(text);
+  }
+  return read_number<std::int64_t>(text);
+}
+
+std::string quoted(const std::string& text) {
+  std::string result;
+  append_json_string(result, text);  // a basic string of TOML has the same escapes
+  return result;
 }
 
 /// Sets it, or returns what would be right.
@@ -196,15 +257,27 @@ std::optional<std::string> set(ServeSettings& to, const Setting& setting, const 
       [&](auto place) -> std::optional<std::string> {
         auto& here = place(to);
         using Here = std::remove_reference_t<decltype(here)>;
-        if constexpr (std::is_same_v<Here, std::string> || std::is_same_v<Here, bool>) {
+        if constexpr (std::is_same_v<Here, double>) {
+          const auto* real = std::get_if<double>(&value);
+          const auto* whole = std::get_if<std::int64_t>(&value);
+          if (real == nullptr && whole == nullptr) return wrong();
+          const double number = real != nullptr ? *real : static_cast<double>(*whole);
+          const bool in_range = number >= static_cast<double>(setting.min) &&
+                                number <= static_cast<double>(setting.max);
+          if (!in_range) return wrong();  // NaN too
+          here = number;
+        } else if constexpr (std::is_same_v<Here, std::string> || std::is_same_v<Here, bool> ||
+                             std::is_same_v<Here, Texts>) {
           const auto* given = std::get_if<Here>(&value);
           if (given == nullptr) return wrong();
-          if constexpr (std::is_same_v<Here, std::string>) {
-            try {
+          try {
+            if constexpr (std::is_same_v<Here, std::string>) {
               if (setting.check != nullptr) setting.check(*given);
-            } catch (const std::invalid_argument& error) {
-              return error.what();
+            } else if constexpr (std::is_same_v<Here, Texts>) {
+              for (const auto& one : *given) setting.check(one);
             }
+          } catch (const std::invalid_argument& error) {
+            return error.what();
           }
           here = *given;
         } else {
@@ -223,9 +296,11 @@ std::string toml_value(ServeSettings& settings, const Setting& setting) {
         const auto& here = place(settings);
         using Here = std::remove_cvref_t<decltype(here)>;
         if constexpr (std::is_same_v<Here, std::string>) {
-          std::string quoted;
-          append_json_string(quoted, here);  // a basic string of TOML has the same escapes
-          return quoted;
+          return quoted(here);
+        } else if constexpr (std::is_same_v<Here, Texts>) {
+          std::string list;
+          for (const auto& one : here) list += (list.empty() ? "" : ", ") + quoted(one);
+          return fmt::format("[{}]", list);
         } else if constexpr (std::is_same_v<Here, milliseconds>) {
           return std::to_string(here.count());
         } else {
@@ -275,11 +350,11 @@ std::string first_flag(const Setting& setting) {
   return std::string(setting.flags.substr(0, setting.flags.find(',')));
 }
 
-}  // namespace
-
-void add_setting_flags(CLI::App& command, SettingTexts& given) {
+/// Of one group of settings; empty: of all.
+void add_flags_of(std::string_view group, CLI::App& command, SettingTexts& given) {
   ServeSettings defaults;
   for (const Setting& setting : kSettings) {
+    if (!group.empty() && setting.group != group) continue;
     const std::string key(setting.key);
     const std::string flags(setting.flags);
     const std::string help(setting.help);
@@ -291,6 +366,7 @@ void add_setting_flags(CLI::App& command, SettingTexts& given) {
     }
     std::string standard = toml_value(defaults, setting);
     std::erase(standard, '"');
+    if (standard == "[]") standard = "none";
     command
         .add_option_function<std::string>(
             flags, [&given, key](const std::string& text) { given[key] = text; }, help)
@@ -300,19 +376,24 @@ void add_setting_flags(CLI::App& command, SettingTexts& given) {
   }
 }
 
-ResolvedSettings resolve_settings(const SettingTexts& flags, const std::filesystem::path& file,
-                                  const std::vector<FileSetting>& from_file) {
+ResolvedSettings resolve_group(std::string_view group, const SettingTexts& flags,
+                               const std::filesystem::path& file,
+                               const std::vector<FileSetting>& from_file) {
+  const auto is_of = [&](const Setting& setting) {
+    return group.empty() || setting.group == group;
+  };
   Resolution resolution;
   for (const FileSetting& given : from_file) {
     const std::string source = fmt::format("{}:{}", file.string(), given.line);
     if (const Setting* setting = find_setting(given.key)) {
-      resolution.take(*setting, given.value, source, given.shown);
-    } else {
+      if (is_of(*setting)) resolution.take(*setting, given.value, source, given.shown);
+    } else if (group.empty()) {
       resolution.complain(fmt::format("{}: [server] has no key '{}'; known are {}", source,
                                       given.key, known_keys()));
     }
   }
   for (const Setting& setting : kSettings) {
+    if (!is_of(setting)) continue;
     const std::string variable = variable_of(setting);
     if (const char* text = std::getenv(variable.c_str())) {
       resolution.take(setting, parse(setting, text), variable, fmt::format("\"{}\"", text));
@@ -324,7 +405,40 @@ ResolvedSettings resolve_settings(const SettingTexts& flags, const std::filesyst
     resolution.take(setting, parse(setting, found->second), first_flag(setting),
                     fmt::format("\"{}\"", found->second), true);
   }
-  return resolution.result();
+  ResolvedSettings resolved = resolution.result();
+  const engine::FusionWeights& weights = resolved.settings.search.weights;
+  if (weights.words == 0 && weights.vectors == 0) {
+    resolved.complaints.emplace_back(
+        "words_weight and vectors_weight are both 0, and a query would find nothing; one of them "
+        "above 0 is expected");
+  }
+  return resolved;
+}
+
+}  // namespace
+
+void add_setting_flags(CLI::App& command, SettingTexts& given) { add_flags_of("", command, given); }
+void add_search_flags(CLI::App& command, SettingTexts& given) {
+  add_flags_of(kSearch, command, given);
+}
+
+ResolvedSettings resolve_settings(const SettingTexts& flags, const std::filesystem::path& file,
+                                  const std::vector<FileSetting>& from_file) {
+  return resolve_group("", flags, file, from_file);
+}
+
+engine::SearchOptions resolve_search(const SettingTexts& flags, const std::filesystem::path& file,
+                                     const std::vector<FileSetting>& from_file) {
+  const ResolvedSettings resolved = resolve_group(kSearch, flags, file, from_file);
+  require(resolved.complaints, resolved.flag_is_wrong);
+  return resolved.settings.search;
+}
+
+void require(const std::vector<std::string>& complaints, bool flag_is_wrong) {
+  if (complaints.empty()) return;
+  const std::string all = fmt::format("{}", fmt::join(complaints, "\nfovea: "));
+  if (flag_is_wrong) throw std::invalid_argument(all);
+  throw std::runtime_error(all);
 }
 
 std::string to_toml(const ResolvedSettings& resolved) {

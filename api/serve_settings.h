@@ -12,6 +12,7 @@
 #include "api/config.h"
 #include "api/server.h"
 #include "engine/gpu_options.h"
+#include "engine/searched_text.h"
 
 namespace CLI {  // NOLINT(readability-identifier-naming): its own
 class App;
@@ -33,6 +34,7 @@ struct ServeSettings {
   std::string log_requests = "none";
   engine::GpuOptions gpu;
   std::size_t store_memory_mib = 256;  ///< storage::DbOptions::memory_bytes
+  engine::SearchOptions search;
   ServerOptions server;
 };
 
@@ -41,6 +43,8 @@ using SettingTexts = std::map<std::string, std::string, std::less<>>;
 
 /// Adds a flag for each setting, which writes to `given`; `given` must outlive the parsing.
 void add_setting_flags(CLI::App& command, SettingTexts& given);
+/// The same for those of the search by words and vectors alone, of a command that serves nothing.
+void add_search_flags(CLI::App& command, SettingTexts& given);
 
 struct ResolvedSettings {
   ServeSettings settings;
@@ -56,6 +60,15 @@ struct ResolvedSettings {
 /// default. A wrong value is complained of even where another source wins.
 ResolvedSettings resolve_settings(const SettingTexts& flags, const std::filesystem::path& file,
                                   const std::vector<FileSetting>& from_file);
+
+/// Throws with all complaints, where there are any, a line each: std::invalid_argument where the
+/// command line is wrong, otherwise std::runtime_error.
+void require(const std::vector<std::string>& complaints, bool flag_is_wrong);
+
+/// Those of add_search_flags() in the same way, as require() has it; the other settings are not
+/// looked at.
+engine::SearchOptions resolve_search(const SettingTexts& flags, const std::filesystem::path& file,
+                                     const std::vector<FileSetting>& from_file);
 
 /// [server] with every setting in effect, as TOML that can be read again; each line says in a
 /// comment where its value came from.

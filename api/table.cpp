@@ -19,15 +19,9 @@ constexpr std::size_t kIdColumns = 24;
 constexpr std::size_t kShortTitleColumns = 28;
 constexpr std::size_t kBehavioursShown = 3;
 constexpr std::size_t kPartsShown = 4;
+constexpr std::size_t kWordsShown = 8;
+constexpr std::size_t kQueryColumns = 80;
 constexpr std::size_t kIdsPerCall = 1000;
-
-/// `columns` wide however many bytes its characters take.
-std::string pad(std::string text, std::size_t columns) {
-  std::size_t wide = 0;
-  for (const char c : text) wide += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  if (wide < columns) text.append(columns - wide, ' ');
-  return text;
-}
 
 std::string title_of(const std::string& item_id, const std::map<std::string, std::string>& titles,
                      std::size_t columns) {
@@ -51,13 +45,33 @@ std::vector<std::pair<std::string, double>> largest_parts(const Explanation& exp
   return parts;
 }
 
+/// What the item is to the query; empty where there is none.
+std::string describe_match(const Explanation& explanation) {
+  std::string line;
+  if (explanation.__isset.matched_words) {
+    line = explanation.matched_words.empty() ? "has no word of the query" : "has";
+    for (std::size_t i = 0; i < explanation.matched_words.size(); ++i) {
+      if (i == kWordsShown) {
+        line += fmt::format(" and {} more", explanation.matched_words.size() - i);
+        break;
+      }
+      line += fmt::format("{} '{}'", i > 0 ? "," : "",
+                          cut(explanation.matched_words[i], kShortTitleColumns));
+    }
+  }
+  if (explanation.__isset.similarity) {
+    line += fmt::format("{}similarity {:.3f}", line.empty() ? "" : ", ", explanation.similarity);
+  }
+  return line;
+}
+
 void print_why(std::ostream& out, const Explanation& explanation,
                const std::map<std::string, std::string>& titles) {
   constexpr const char* kIndent = "      ";
   if (!explanation.attention.empty()) {
     std::string line;
-    const std::size_t shown = std::min(kBehavioursShown, explanation.attention.size());
-    for (std::size_t i = 0; i < shown; ++i) {
+    const std::size_t most = std::min(kBehavioursShown, explanation.attention.size());
+    for (std::size_t i = 0; i < most; ++i) {
       line += (i > 0 ? ", " : "") + describe(explanation.attention[i], titles);
     }
     out << kIndent << "because of " << line << '\n';
@@ -69,7 +83,10 @@ void print_why(std::ostream& out, const Explanation& explanation,
     }
     out << kIndent << "score: " << line << '\n';
   }
-  for (const auto& rule : explanation.rules) out << kIndent << "rule: " << rule << '\n';
+  if (const std::string line = describe_match(explanation); !line.empty()) {
+    out << kIndent << line << '\n';
+  }
+  for (const auto& rule : explanation.rules) out << kIndent << "rule: " << shown(rule) << '\n';
   if (explanation.__isset.rank_without_top_event) {
     out << kIndent << "without the heaviest behaviour: position "
         << explanation.rank_without_top_event + 1 << '\n';
@@ -77,25 +94,6 @@ void print_why(std::ostream& out, const Explanation& explanation,
 }
 
 }  // namespace
-
-std::string cut(std::string_view text, std::size_t columns) {
-  std::string result;
-  std::size_t wide = 0;
-  std::size_t last = 0;  // where the last character that may have to make room begins
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte & 0xC0) != 0x80) {
-      if (wide == columns) {
-        result.resize(last);
-        return result + "…";
-      }
-      last = result.size();
-      ++wide;
-    }
-    result += byte < 0x20 || byte == 0x7F ? ' ' : c;
-  }
-  return result;
-}
 
 std::map<std::string, std::string> fetch_titles(Client& client, const RankResponse& response) {
   std::set<std::string> wanted;
@@ -119,12 +117,17 @@ std::map<std::string, std::string> fetch_titles(Client& client, const RankRespon
   return titles;
 }
 
-void print_ranking(std::ostream& out, const RankResponse& response,
-                   const std::map<std::string, std::string>& titles) {
+void print_ranking(std::ostream& out, const RankRequest& asked, const RankResponse& response,
+                   const std::map<std::string, std::string>& titles, const Marks& marks) {
   if (response.__isset.unknown_candidates) {
     out << "unknown candidates:";
     for (const auto& id : response.unknown_candidates) out << ' ' << cut(id, kIdColumns);
     out << '\n';
+  }
+  if (response.__isset.corrected_query) {
+    out << fmt::format("searched for \"{}\" instead of \"{}\"\n",
+                       cut(response.corrected_query, kQueryColumns),
+                       cut(asked.query, kQueryColumns));
   }
   if (response.items.empty()) {
     out << "nothing was found\n";
@@ -134,19 +137,19 @@ void print_ranking(std::ostream& out, const RankResponse& response,
   for (const RankedItem& ranked : response.items) {
     id_columns = std::max(id_columns, std::min(kIdColumns, ranked.item_id.size()));
   }
-  out << fmt::format("{:>4}  {}  {}  {:>8}  {}\n", "", pad("item", id_columns),
-                     pad("title", kTitleColumns), "score", "source");
+  out << fmt::format("{:>4}  {}  {}  {:>8}  {}\n", "", padded("item", id_columns),
+                     padded("title", kTitleColumns), "score", "source");
   for (std::size_t i = 0; i < response.items.size(); ++i) {
     const RankedItem& ranked = response.items[i];
     const auto title = titles.find(ranked.item_id);
-    out << fmt::format(
-        "{:>4}  {}  {}  {:>8.3f}  {}\n", i + 1, pad(cut(ranked.item_id, id_columns), id_columns),
-        pad(title == titles.end() ? "" : cut(title->second, kTitleColumns), kTitleColumns),
-        ranked.score, ranked.source);
-    if (ranked.__isset.explanation) print_why(out, ranked.explanation, titles);
+    out << fmt::format("{:>4}  {}  {}  {:>8.3f}  {}\n", i + 1, padded(ranked.item_id, id_columns),
+                       marked(title == titles.end() ? "" : title->second, kTitleColumns,
+                              ranked.explanation.matched_words, marks),
+                       ranked.score, ranked.source);
+    if (asked.explain) print_why(out, ranked.explanation, titles);
   }
   if (response.degraded) {
-    out << "degraded: " << response.degraded_reason << '\n';
+    out << "degraded: " << shown(response.degraded_reason) << '\n';
   }
   if (response.__isset.next_page_token) {
     out << "next page: --page " << response.next_page_token << '\n';

@@ -3,11 +3,11 @@
 
 #include <fovea_wire/fovea_types.h>
 
-#include <cstddef>
 #include <map>
 #include <ostream>
 #include <string>
-#include <string_view>
+
+#include "api/terminal_text.h"
 
 namespace fovea::api {
 
@@ -17,13 +17,10 @@ class Client;
 /// text of. Throws what calls throw.
 std::map<std::string, std::string> fetch_titles(Client& client, const RankResponse& response);
 
-/// Position, item, title, score and source, a line each; under an item that is explained, why: the
-/// behaviours attended to most and the score's parts.
-void print_ranking(std::ostream& out, const RankResponse& response,
-                   const std::map<std::string, std::string>& titles);
-
-/// UTF-8 cut to `columns` code points, with an ellipsis where it was longer; control characters,
-/// which would steer the terminal, are replaced by spaces.
-std::string cut(std::string_view text, std::size_t columns);
+/// Position, item, title, score and source, a line each, the query's words marked in titles; where
+/// `asked` wants it explained, under each why: the behaviours attended to most, the score's parts,
+/// what it is to the query.
+void print_ranking(std::ostream& out, const RankRequest& asked, const RankResponse& response,
+                   const std::map<std::string, std::string>& titles, const Marks& marks);
 
 }  // namespace fovea::api

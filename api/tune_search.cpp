@@ -11,7 +11,7 @@
 #include "api/commands.h"
 #include "api/judged_queries.h"
 #include "api/progress.h"
-#include "api/search_weights.h"
+#include "api/serve_settings.h"
 #include "engine/engine.h"
 
 namespace fovea::api {
@@ -19,7 +19,7 @@ namespace {
 
 struct TuneSearchFlags {
   std::filesystem::path data, queries, qrels;
-  engine::SearchOptions search;  // what serves now
+  SettingTexts search;  // what serves now
   bool json = false;
 };
 
@@ -41,7 +41,7 @@ void run_tune_search(const TuneSearchFlags& flags) {
   options.access = storage::Access::kReadOnly;  // beside a server
   options.record_exposures = false;
   options.reload_interval = std::chrono::milliseconds(0);
-  options.search = flags.search;
+  options.search = resolve_search(flags.search, {}, {});
   const auto engine = engine::Engine::open(flags.data, options);
   Progress progress = Progress::to_stderr();
   const engine::SearchTuning tuning = engine::tune_search(
@@ -132,9 +132,7 @@ void add_tune_search(CLI::App& app) {
                    "What was judged relevant to them, in TREC's form: query id, 0, item id, grade")
       ->required()
       ->type_name("FILE");
-  for (CLI::Option* option : add_search_weights(*command, flags->search)) {
-    option->group("What serves now");
-  }
+  add_search_flags(*command, flags->search);
   command->add_flag("--json", flags->json, "Print the figures and both settings as JSON");
   command->callback([flags] { run_tune_search(*flags); });
 }

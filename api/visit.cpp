@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "api/table.h"
+#include "api/terminal_text.h"
 
 namespace fovea::api {
 namespace {

@@ -89,6 +89,8 @@ Explanation to_wire(engine::Explanation&& explanation) {
   if (explanation.rank_without_top_event) {
     wire.__set_rank_without_top_event(*explanation.rank_without_top_event);
   }
+  if (explanation.matched_words) wire.__set_matched_words(*explanation.matched_words);
+  if (explanation.similarity) wire.__set_similarity(*explanation.similarity);
   return wire;
 }
 
@@ -200,6 +202,7 @@ RankResponse to_wire(engine::RankResponse&& response) {
   if (!response.unknown_candidates.empty()) {
     wire.__set_unknown_candidates(response.unknown_candidates);
   }
+  if (response.corrected_query) wire.__set_corrected_query(*response.corrected_query);
   return wire;
 }
 

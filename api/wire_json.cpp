@@ -84,6 +84,10 @@ json::object to_json(const Explanation& explanation) {
   if (explanation.__isset.rank_without_top_event) {
     object["rank_without_top_event"] = explanation.rank_without_top_event;
   }
+  if (explanation.__isset.matched_words) {
+    object["matched_words"] = json::value_from(explanation.matched_words);
+  }
+  if (explanation.__isset.similarity) object["similarity"] = explanation.similarity;
   return object;
 }
 
@@ -180,6 +184,7 @@ json::object to_json(const RankResponse& response) {
   if (response.__isset.unknown_candidates) {
     object["unknown_candidates"] = json::value_from(response.unknown_candidates);
   }
+  if (response.__isset.corrected_query) object["corrected_query"] = response.corrected_query;
   object["stage_us"] = json::value_from(response.stage_us);
   return object;
 }

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -9,6 +10,7 @@
 #include "engine/gpu.h"
 #include "engine/pipeline.h"
 #include "engine/places.h"
+#include "engine/query_search.h"
 #include "ranking/query_bias.h"
 
 namespace fovea::engine {
@@ -170,26 +172,35 @@ void add_popular(const Snapshot& snapshot, const Question& question, std::size_t
   }
 }
 
-/// What a boost lifts must be there to be lifted: of the items that match one, as many as fill a
-/// page, the nearest or the most popular.
+/// What a boost lifts must be there to be lifted: of the items that match one and may be shown, as
+/// many as fill a page, those found for `query` (null: there is none), the nearest or the most
+/// popular.
 void add_boosted(const Snapshot& snapshot, const Question& question, const Candidates& found,
-                 Collector& collector) {
+                 QuerySearch* query, Collector& collector) {
   for (const auto& boost : question.boosts) {
     if (boost.add <= 0) continue;
-    const index::RowSet matching = snapshot.attributes->matching(boost.filter);
-    std::vector<std::uint32_t> rows;
+    const auto matches = snapshot.attributes->matches(boost.filter, rows_of(collector.items()));
+    const auto there = static_cast<std::size_t>(
+        std::ranges::count_if(matches, [](auto match) { return match != 0; }));
+    if (there >= question.limit) continue;
+    const std::size_t missing = question.limit - there;
+    index::RowSet matching = snapshot.attributes->matching(boost.filter);
+    matching.for_each([&](std::uint32_t row) {
+      if (!collector.may_add(row)) matching.erase(row);
+    });
     if (found.query_found) {
-      rows = rows_of(search(snapshot, *question.query, question.limit, &matching));
+      collector.add_relevant(query->find(missing, &matching), {}, missing);
     } else if (!found.user.hidden.empty()) {
-      rows = rows_of(nearest_to(snapshot, *snapshot.model->item_index(), found.user.hidden,
-                                question.limit, &matching));
+      const auto rows = rows_of(nearest_to(snapshot, *snapshot.model->item_index(),
+                                           found.user.hidden, missing, &matching));
+      collector.add({rows}, "vectors");
     } else {
+      std::size_t added = 0;
       for (const std::uint32_t row : snapshot.fallback->order()) {
-        if (rows.size() == question.limit) break;
-        if (matching.contains(row)) rows.push_back(row);
+        if (added == missing) break;
+        if (matching.contains(row) && collector.add(row, "popular")) ++added;
       }
     }
-    collector.add({rows}, found.user.hidden.empty() ? "popular" : "vectors");
   }
 }
 
@@ -227,28 +238,6 @@ bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std:
 }
 
 }  // namespace
-
-Found find(const Snapshot& snapshot, std::string_view query, std::size_t n,
-           const index::RowSet* allowed) {
-  Found found;
-  if (snapshot.words != nullptr && snapshot.fusion.words > 0) {
-    found.words = snapshot.words->search(query, n, allowed);
-  }
-  if (!snapshot.model) return found;
-  found.query.resize(snapshot.model->text_space().width());
-  if (!snapshot.model->text_space().encode({query, {}}, found.query)) found.query.clear();
-  const bool in_quotes = found.words.phrases && !found.words.rows.empty();
-  if (!found.query.empty() && snapshot.fusion.vectors > 0 && !in_quotes) {
-    found.vectors = nearest_to(snapshot, snapshot.model->text_index(), found.query, n, allowed);
-  }
-  return found;
-}
-
-std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
-                             const index::RowSet* allowed) {
-  const Found found = find(snapshot, query, n, allowed);
-  return fuse(found.words.rows, found.vectors, found.words.exact, snapshot.fusion, n);
-}
 
 UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
                      std::size_t nearest_min, std::span<const std::uint32_t> others,
@@ -295,14 +284,16 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
 
   Candidates result;
   std::vector<Relevant> relevant;
+  std::optional<QuerySearch> query;
   if (question.query) {
+    query.emplace(snapshot, *question.query);
     // What a named candidate is to the query does not depend on the others that are named.
     const std::size_t places =
         question.candidates ? std::max(snapshot.retrieve, question.candidates->size()) : search;
-    Found found = find(snapshot, *question.query, places, allowed);
-    relevant = fuse(found.words.rows, found.vectors, found.words.exact, snapshot.fusion, places);
+    relevant = query->find(places, allowed);
     result.query_found = !relevant.empty();
-    result.query = std::move(found.query);
+    result.corrected_query = query->corrected();
+    result.query.assign(query->vector().begin(), query->vector().end());
   }
   // What was asked for decides what is found, and who asks decides the order among near ties; where
   // nothing was asked for, what is near to the user and what follows their newest behaviours.
@@ -347,7 +338,7 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
       collector.add_in_turn({nearest, nearest_scores}, {others, user.other_scores}, retrieve,
                             "vectors");
     }
-    add_boosted(snapshot, question, result, collector);
+    add_boosted(snapshot, question, result, query ? &*query : nullptr, collector);
     // Who is known needs a full page; for the others, and beside what words alone have found, these
     // are all there is to choose from.
     const bool known =

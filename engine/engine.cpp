@@ -114,7 +114,7 @@ struct Engine::State {
     Snapshot result;
     result.db = db.get();
     result.attributes = &attributes;
-    if (searched) result.words = &searched->words();
+    if (searched) result.searched = &*searched;
     result.fusion = options.search.weights;
     result.query_attention = options.search.query_attention;
     result.not_seen = &options.not_seen;

@@ -12,6 +12,7 @@
 #include "engine/behaviours.h"
 #include "engine/page_token.h"
 #include "engine/policy.h"
+#include "engine/query_search.h"
 #include "engine/request_id.h"
 
 namespace fovea::engine {
@@ -131,7 +132,9 @@ class WithoutBehaviour {
 
     Candidates others{candidates_.items,
                       user_state(snapshot_, behaviours, 0, {}, candidates_.query),
-                      candidates_.query_found, candidates_.query};
+                      candidates_.query_found,
+                      {},
+                      candidates_.query};
     Question plain;
     plain.now_ms = question_.now_ms;
     plain.boosts = question_.boosts;
@@ -332,7 +335,12 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
                                   question.deadline.within().count()));
   }
   response.unknown_candidates = question.unknown_candidates;
+  response.corrected_query = candidates.corrected_query;
   WithoutBehaviour without(snapshot, question, candidates);
+  std::optional<QueryExplanation> query;
+  if (question.explain && question.query) {
+    query.emplace(snapshot, candidates.corrected_query.value_or(*question.query), candidates.query);
+  }
   auto page = page_of(snapshot, question, candidates, scored);
   for (Placed& placed : page) {
     const std::size_t i = placed.candidate;
@@ -341,6 +349,7 @@ RankResponse respond(const Snapshot& snapshot, const Question& question,
                     std::string(placed.pinned ? "pin" : candidate.source), std::nullopt};
     if (question.explain) {
       item.explanation = explanation(snapshot, candidates, scored, i, without);
+      if (query) query->tell(candidate.row, *item.explanation);
       item.explanation->rules = std::move(placed.moved_by);
       for (const auto& boost : question.boosts) {
         if (!snapshot.attributes->matches(boost.filter, candidate.row)) continue;

@@ -24,20 +24,20 @@
 #include "engine/request.h"
 #include "index/row_set.h"
 #include "index/vector_index.h"
-#include "index/word_index.h"
 #include "ranking/interactions.h"
 #include "storage/db.h"
 
 namespace fovea::engine {
 
 class Gpu;
+class SearchedText;
 
 /// What one ranking reads. Cheap to copy; Engine::snapshot() gives the current one.
 struct Snapshot {
   storage::Db* db = nullptr;               ///< Never null. Not owned.
   const Attributes* attributes = nullptr;  ///< Of the catalogue. Never null. Not owned.
   /// The catalogue's texts. Null: of a query only vectors are searched. Not owned.
-  const index::WordIndex* words = nullptr;
+  const SearchedText* searched = nullptr;
   FusionWeights fusion;        ///< Of words and vectors.
   double query_attention = 0;  ///< What a query weighs in attention (SearchOptions).
   /// Actions that leave an item unseen. Never null. Not owned.
@@ -132,7 +132,10 @@ struct Candidates {
   std::vector<Candidate> items;  ///< Distinct rows of present items.
   UserState user;
   bool query_found = false;  ///< There is a query, and words or vectors found something for it.
-  std::vector<float> query;  ///< Its text vector [K]; empty: none, or nothing in it is known.
+  /// What was searched for in place of the query, which has no word that any text has.
+  std::optional<std::string> corrected_query;
+  /// Unit vector of what was searched for [K]; empty: no query, or none the version knows.
+  std::vector<float> query;
 };
 
 /// Scores in the order of the candidates.
@@ -157,17 +160,8 @@ Question history(const Snapshot& snapshot, const RankRequest& request, std::int6
 /// may be shown or the request names its candidates. Nothing that may not be shown.
 Candidates candidates(const Snapshot& snapshot, const Question& question);
 
-/// What both searches found for a query, each best first; one that weighs nothing finds nothing.
-struct Found {
-  index::WordsFound words;
-  std::vector<index::Neighbour> vectors;
-  std::vector<float> query;  ///< Its text vector [K]; empty: no version, or nothing in it is known.
-};
-/// The n first of each among the rows in `allowed` (null: all). What stands in quotes must be in
-/// the text, unless no text has it.
-Found find(const Snapshot& snapshot, std::string_view query, std::size_t n,
-           const index::RowSet* allowed = nullptr);
-/// The same fused: most relevant first, at most n.
+/// What a query finds of the rows in `allowed` (null: all), most relevant first, at most n
+/// (engine/query_search.h).
 std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
                              const index::RowSet* allowed = nullptr);
 

@@ -100,6 +100,12 @@ struct Explanation {
   std::map<std::string, double> parts;
   std::vector<std::string> rules;
   std::optional<std::int32_t> rank_without_top_event;
+  /// The query's words that the item's text and searched attributes have, as they stand there, in
+  /// their order, each once: at most 64, none of more than 256 bytes. Absent: there is no query.
+  std::optional<std::vector<std::string>> matched_words;
+  /// Cosine of the item's text to the query. Absent: there is no query, or one of the two says
+  /// nothing to the version that serves.
+  std::optional<double> similarity;
 };
 
 struct RankedItem {
@@ -119,6 +125,8 @@ struct RankResponse {
   std::map<std::string, std::int64_t> stage_us;
   std::optional<std::string> next_page_token;   ///< Absent: there is nothing more to show.
   std::vector<std::string> unknown_candidates;  ///< Of RankRequest::candidates, in their order.
+  /// What was searched for, where no text has any word of the query. Absent: the query.
+  std::optional<std::string> corrected_query;
 };
 
 struct Status {

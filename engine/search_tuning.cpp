@@ -9,6 +9,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "engine/query_search.h"
 #include "ranking/query_bias.h"
 
 namespace fovea::engine {
@@ -64,7 +65,7 @@ class TunedQuery {
     Snapshot both = snapshot;
     both.fusion = FusionWeights();
     places_ = std::max(snapshot.retrieve, question_.limit);
-    found_ = find(both, query.text, places_);
+    found_ = QuerySearch(both, query.text).lists(places_, nullptr);
   }
 
   /// [grid.size()]

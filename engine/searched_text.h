@@ -37,10 +37,10 @@ class SearchedText {
   void remove(std::span<const std::uint32_t> rows) { words_.remove(rows); }
 
   const index::WordIndex& words() const { return words_; }
-
- private:
+  /// What of an item is searched: its text, and behind it the attributes', a line each.
   std::string text_of(const storage::Item& item) const;
 
+ private:
   std::vector<std::string> attributes_;
   index::WordIndex words_;
 };

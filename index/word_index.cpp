@@ -116,35 +116,20 @@ WordsFound WordIndex::search(std::string_view text, std::size_t k, const RowSet*
   found.phrases = !query.phrases.empty();
   auto words = search.known(query);
   if (words.empty() && !found.phrases) {
-    words = search.nearest(query);
-    for (const auto& word : words) found.corrected.push_back(word.word);
+    std::vector<std::uint32_t> rows;
+    words = search.nearest(query, rows);
+    for (std::size_t i = 0; i < words.size(); ++i) {
+      found.corrected.push_back({words[i].word, rows[i]});
+    }
   }
   found.rows = search.best(words, query.phrases, k, allow);
-  if (found.rows.empty() || !found.corrected.empty()) return found;
+  if (found.rows.empty() || !found.corrected.empty() || query.sequence.empty()) return found;
   std::vector<std::vector<std::string>> phrases = query.phrases;
   phrases.push_back(query.sequence);
   for (const auto& exact : search.best(words, phrases, k, allow)) {
     found.exact.push_back(exact.row);
   }
   return found;
-}
-
-std::vector<std::string> WordIndex::matched(std::string_view text, std::uint32_t row) const {
-  Stemmer stemmer(language_);
-  const WordQuery query = word_query(text, stemmer);
-  std::vector<std::string> words;
-  const auto state = this->state();
-  for (const auto& one : state->segments) {
-    const auto document = one.segment->document(row);
-    if (!document || (one.gone && one.gone->contains(*document))) continue;
-    for (const auto& word : query.words) {
-      const auto w = one.segment->find(word.stem);
-      if (w && std::ranges::binary_search(one.segment->postings(*w).documents, *document)) {
-        words.push_back(word.typed);
-      }
-    }
-  }
-  return words;
 }
 
 std::size_t WordIndex::size() const {

@@ -27,9 +27,13 @@ namespace fovea::index {
 
 struct WordsFound {
   std::vector<Neighbour> rows;  ///< Best first, ties by row; the score is BM25's, above 0.
-  /// The words that were searched where no text has any of the query's: the nearest known ones, as
-  /// stems. Empty: the query's own.
-  std::vector<std::string> corrected;
+  /// A word that was searched in place of a typed one.
+  struct Corrected {
+    std::string stem;
+    std::uint32_t row = 0;  ///< Of a text that has it, whatever `allow` was.
+  };
+  /// Where no text has any of the query's words, the nearest known ones. Empty: its own.
+  std::vector<Corrected> corrected;
   /// Of `rows` those whose text has all of the query's words, one after the other.
   std::vector<std::uint32_t> exact;
   bool phrases = false;  ///< Something stood in quotes: every row has it.
@@ -48,15 +52,14 @@ class WordIndex {
   void remove(std::span<const std::uint32_t> rows);
 
   /// At most k rows that are in `allow` (null allows all) and have any of the query's words, and
-  /// every phrase in quotes. Of a query of more than 64 distinct words the rarest count. A last
+  /// every phrase in quotes. Of a query of more than 64 distinct words the rarest count, of the
+  /// words in quotes the first 64, and one of more than 64 words stands in no text as typed. A last
   /// word that no separator follows also stands, at half its weight, for what begins with it. Where
   /// nothing is found, the nearest known words are searched: same first letter, one edit for three
   /// to five letters and two for longer ones. Any bytes are a query.
   WordsFound search(std::string_view query, std::size_t k, const RowSet* allow = nullptr) const;
 
-  /// The query's words that the row's text has, as they were typed, in their order.
-  std::vector<std::string> matched(std::string_view query, std::uint32_t row) const;
-
+  const std::string& language() const { return language_; }
   std::size_t size() const;   ///< Rows with a word.
   std::size_t bytes() const;  ///< Of memory, roughly.
 

@@ -35,16 +35,15 @@ std::vector<Quote> quotes(std::string_view text) {
 WordQuery word_query(std::string_view text, Stemmer& stemmer) {
   WordQuery query;
   std::unordered_map<std::string, std::size_t> places;  // of stems in query.words
+  std::size_t read = 0;
+  std::size_t in_quotes = 0;
   const auto add = [&](std::string_view part, std::vector<std::string>* phrase) {
     for_each_word(part, [&](const FoldedWord& word) {
       std::string stem(stemmer.stem(word.folded));
-      if (phrase != nullptr) phrase->push_back(stem);
-      query.sequence.push_back(stem);
+      if (phrase != nullptr && in_quotes++ < WordQuery::kSequenceMax) phrase->push_back(stem);
+      if (read++ < WordQuery::kSequenceMax) query.sequence.push_back(stem);
       const auto [place, is_new] = places.try_emplace(stem, query.words.size());
-      if (is_new) {
-        query.words.push_back(
-            {std::move(stem), std::string(part.substr(word.begin, word.end - word.begin))});
-      }
+      if (is_new) query.words.push_back({std::move(stem)});
       ++query.words[place->second].count;
       query.beginning.clear();
       const bool at_the_end = part.data() + word.end == text.data() + text.size();
@@ -60,9 +59,11 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
     std::vector<std::string> phrase;
     add(text.substr(at, marks[i + 1].begin - at), &phrase);
     at = marks[++i].end;
-    if (!phrase.empty()) query.phrases.push_back(std::move(phrase));
+    if (phrase.empty() || std::ranges::find(query.phrases, phrase) != query.phrases.end()) continue;
+    query.phrases.push_back(std::move(phrase));
   }
   add(text.substr(at), nullptr);
+  if (read > WordQuery::kSequenceMax) query.sequence.clear();
   return query;
 }
 

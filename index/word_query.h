@@ -12,14 +12,18 @@
 namespace fovea::index {
 
 struct WordQuery {
+  static constexpr std::size_t kSequenceMax = 64;
+
   struct Word {
     std::string stem;
-    std::string typed;  ///< As it first stands in the query.
     std::size_t count = 0;
   };
-  std::vector<Word> words;            ///< Distinct stems, in their order.
-  std::vector<std::string> sequence;  ///< All stems as they follow each other.
-  /// Stems that must follow each other in a text, at least one each.
+  std::vector<Word> words;  ///< Distinct stems, in their order.
+  /// All stems as they follow each other; empty where they are more than kSequenceMax.
+  std::vector<std::string> sequence;
+  /// Stems that must follow each other in a text, at least one each, all distinct. Of what stands
+  /// in quotes the first kSequenceMax stems are among them; to look for a sequence costs what its
+  /// words are.
   std::vector<std::vector<std::string>> phrases;
   /// The last word, folded, where the query ends in the middle of it or may; empty otherwise.
   std::string beginning;

@@ -69,11 +69,18 @@ std::size_t not_before(std::span<const std::uint32_t> documents, std::size_t fro
   return from + static_cast<std::size_t>(std::ranges::lower_bound(part, document) - part.begin());
 }
 
-/// Documents of one segment in which the words follow each other.
+/// Documents of one segment in which the words follow each other, of those in `among` (null: all),
+/// which ascend.
 std::vector<std::uint32_t> with_phrase(const WordSegment& segment,
-                                       const std::vector<std::string>& phrase) {
-  std::vector<WordSegment::Postings> lists;
+                                       const std::vector<std::string>& phrase,
+                                       const std::vector<std::uint32_t>* among) {
+  std::vector<WordSegment::Postings> lists;  // of distinct words: one said often is looked up once
+  std::vector<std::size_t> list_of;          // by place in the phrase
+  std::map<std::string_view, std::size_t> known;
   for (const auto& word : phrase) {
+    const auto [list, is_new] = known.try_emplace(word, lists.size());
+    list_of.push_back(list->second);
+    if (!is_new) continue;
     const auto w = segment.find(word);
     if (!w) return {};
     lists.push_back(segment.postings(*w));
@@ -82,8 +89,9 @@ std::vector<std::uint32_t> with_phrase(const WordSegment& segment,
   std::vector<std::size_t> at(lists.size());  // where each list is read: documents only ascend
   const auto shortest =
       std::ranges::min_element(lists, {}, [](const auto& list) { return list.documents.size(); });
+  const std::span read = among != nullptr ? std::span(*among) : shortest->documents;
   std::vector<std::uint32_t> begins;
-  for (const std::uint32_t document : shortest->documents) {
+  for (const std::uint32_t document : read) {
     bool all = true;
     for (std::size_t i = 0; i < lists.size() && all; ++i) {
       at[i] = not_before(lists[i].documents, at[i], document);
@@ -94,8 +102,8 @@ std::vector<std::uint32_t> with_phrase(const WordSegment& segment,
     // The first word's positions that are still followed by all words so far.
     const auto first = segment.positions(lists[0], at[0]);
     begins.assign(first.begin(), first.end());
-    for (std::size_t i = 1; i < lists.size() && !begins.empty(); ++i) {
-      const auto positions = segment.positions(lists[i], at[i]);
+    for (std::size_t i = 1; i < list_of.size() && !begins.empty(); ++i) {
+      const auto positions = segment.positions(lists[list_of[i]], at[list_of[i]]);
       std::erase_if(begins, [&](std::uint32_t begin) {
         return !std::ranges::binary_search(positions, begin + i);
       });
@@ -108,11 +116,9 @@ std::vector<std::uint32_t> with_phrase(const WordSegment& segment,
 /// Documents of one segment with every phrase.
 std::vector<std::uint32_t> with_phrases(const WordSegment& segment,
                                         const std::vector<std::vector<std::string>>& phrases) {
-  std::vector<std::uint32_t> documents = with_phrase(segment, phrases.front());
+  std::vector<std::uint32_t> documents = with_phrase(segment, phrases.front(), nullptr);
   for (std::size_t i = 1; i < phrases.size() && !documents.empty(); ++i) {
-    const auto others = with_phrase(segment, phrases[i]);
-    std::erase_if(documents,
-                  [&](std::uint32_t d) { return !std::ranges::binary_search(others, d); });
+    documents = with_phrase(segment, phrases[i], &documents);
   }
   return documents;
 }
@@ -149,12 +155,19 @@ WordSearch::WordSearch(const std::vector<LiveSegment>& segments) : segments_(seg
   if (length > 0) mean_length_ = static_cast<double>(length) / static_cast<double>(documents_);
 }
 
-std::size_t WordSearch::documents_with(std::string_view word) const {
-  std::size_t sum = 0;
+WordSearch::Documents WordSearch::documents_with(std::string_view word) const {
+  Documents with;
   for (const auto& one : segments_) {
-    if (const auto w = one.segment->find(word)) sum += one.segment->postings(*w).documents.size();
+    const auto w = one.segment->find(word);
+    if (!w) continue;
+    const auto documents = one.segment->postings(*w).documents;
+    with.count += documents.size();
+    for (std::size_t i = 0; !with.row && i < documents.size(); ++i) {
+      if (one.gone && one.gone->contains(documents[i])) continue;
+      with.row = one.segment->row(documents[i]);
+    }
   }
-  return sum;
+  return with;
 }
 
 double WordSearch::idf(std::size_t documents) const {
@@ -165,9 +178,9 @@ double WordSearch::idf(std::size_t documents) const {
 std::vector<WeighedWord> WordSearch::known(const WordQuery& query) const {
   std::vector<WeighedWord> words;
   for (const auto& word : query.words) {
-    const std::size_t documents = documents_with(word.stem);
-    if (documents == 0) continue;
-    words.push_back({word.stem, static_cast<double>(word.count), idf(documents)});
+    const Documents documents = documents_with(word.stem);
+    if (!documents.row) continue;
+    words.push_back({word.stem, static_cast<double>(word.count), idf(documents.count)});
   }
   if (words.size() > kWordsMax) {
     std::ranges::stable_sort(words, std::ranges::greater{}, &WeighedWord::idf);
@@ -192,6 +205,7 @@ void WordSearch::add_beginning(std::string_view beginning, std::vector<WeighedWo
   std::ranges::stable_sort(most, std::ranges::greater{},
                            [](const auto& one) { return one.second; });
   if (most.size() > kBeginningWordsMax) most.resize(kBeginningWordsMax);
+  std::erase_if(most, [&](const auto& one) { return !documents_with(one.first).row; });
   // What begins with it is one word that is not yet finished: a rare ending is no better than a
   // common one.
   std::size_t together = 0;
@@ -201,14 +215,16 @@ void WordSearch::add_beginning(std::string_view beginning, std::vector<WeighedWo
   }
 }
 
-std::vector<WeighedWord> WordSearch::nearest(const WordQuery& query) const {
+std::vector<WeighedWord> WordSearch::nearest(const WordQuery& query,
+                                             std::vector<std::uint32_t>& rows) const {
   std::vector<WeighedWord> words;
   for (std::size_t q = 0; q < std::min(query.words.size(), kCorrectedMax); ++q) {
     const std::u32string wanted = letters(query.words[q].stem);
     if (wanted.size() < 3) continue;
     const std::size_t most = wanted.size() <= 5 ? 1 : 2;
     const auto letter = first_letter(query.words[q].stem);
-    std::optional<std::pair<std::size_t, std::size_t>> best;  // edits, documents
+    std::size_t best_edits = 0;
+    Documents best;  // with a row once there is one
     std::string word;
     for (const auto& one : segments_) {
       const WordSegment& segment = *one.segment;
@@ -216,18 +232,20 @@ std::vector<WeighedWord> WordSearch::nearest(const WordQuery& query) const {
       for (std::uint32_t w = begin; w < segment.words() && w - begin < kSpellingLookedAtMax; ++w) {
         if (!segment.word(w).starts_with(letter)) break;
         const std::size_t needed = edits(wanted, letters(segment.word(w)), most);
-        if (needed > most || (best && needed > best->first)) continue;
-        const std::size_t documents = documents_with(segment.word(w));
-        const bool better = !best || needed < best->first || documents > best->second ||
-                            (documents == best->second && segment.word(w) < word);
+        if (needed > most || (best.row && needed > best_edits)) continue;
+        const Documents documents = documents_with(segment.word(w));
+        if (!documents.row) continue;
+        const bool better = !best.row || needed < best_edits || documents.count > best.count ||
+                            (documents.count == best.count && segment.word(w) < word);
         if (!better) continue;
-        best.emplace(needed, documents);
+        best_edits = needed;
+        best = documents;
         word = segment.word(w);
       }
     }
-    if (best) {
-      words.push_back({word, static_cast<double>(query.words[q].count), idf(best->second)});
-    }
+    if (!best.row) continue;
+    words.push_back({word, static_cast<double>(query.words[q].count), idf(best.count)});
+    rows.push_back(*best.row);
   }
   return words;
 }

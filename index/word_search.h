@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,15 +36,19 @@ class WordSearch {
 
   /// The query's words that some text has, and what the last one begins; at most 64, the rarest.
   std::vector<WeighedWord> known(const WordQuery& query) const;
-  /// The nearest known words of a query that has none.
-  std::vector<WeighedWord> nearest(const WordQuery& query) const;
+  /// The nearest known words of a query that has none; of each the row of a text, in `rows`.
+  std::vector<WeighedWord> nearest(const WordQuery& query, std::vector<std::uint32_t>& rows) const;
 
   std::vector<Neighbour> best(const std::vector<WeighedWord>& words,
                               const std::vector<std::vector<std::string>>& phrases, std::size_t k,
                               const RowSet* allow) const;
 
  private:
-  std::size_t documents_with(std::string_view word) const;
+  struct Documents {
+    std::size_t count = 0;             ///< Also of those that are gone.
+    std::optional<std::uint32_t> row;  ///< Of one that is not; absent: none has the word any more.
+  };
+  Documents documents_with(std::string_view word) const;
   double idf(std::size_t documents) const;
   void add_beginning(std::string_view beginning, std::vector<WeighedWord>& words) const;
 

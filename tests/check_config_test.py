@@ -78,6 +78,13 @@ class CheckConfig(unittest.TestCase):
         self.assertEqual(source["read_timeout_ms"], "FOVEA_SERVER_READ_TIMEOUT_MS")
         self.assertEqual(source["http"], f"{directory}/fovea.toml:4")
 
+    def test_how_queries_are_searched_is_printed_too(self):
+        server = self.accepted(check("--search-attributes", "brand,author", config="[server]\nwords_weight = 0.5\n"))
+        self.assertEqual(server["server"]["search_attributes"], ["brand", "author"])
+        self.assertEqual(server["server"]["search_language"], "english")
+        self.assertEqual(server["server"]["words_weight"], 0.5)
+        self.refused(check("--search-language", "klingon"), "one of these is expected: none arabic")
+
     def test_what_is_printed_is_a_configuration(self):
         first = check("--threads", "2", "--wait-max-ms", "7", config="[actions.skip]\nweight = -0.5\n")
         self.assertEqual(self.accepted(check(config=first.stdout)), self.accepted(first))

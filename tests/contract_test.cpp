@@ -155,6 +155,23 @@ TEST_F(Contract, AnExplanationNamesBehavioursAndPartsOfTheScore) {
   EXPECT_NEAR(sum, response.items[0].score, 1e-3);
 }
 
+TEST_F(Contract, ASearchSaysWhichWordsItFoundAndWhatItSearchedFor) {
+  RankRequest request;
+  request.__set_query("winged orchestar ");
+  request.__set_limit(5);
+  request.__set_explain(true);
+  const auto found = rank(request);
+  EXPECT_FALSE(found.__isset.corrected_query) << "one of the words is known";
+  ASSERT_TRUE(found.items[0].explanation.__isset.matched_words);
+  EXPECT_THAT(found.items[0].explanation.matched_words, testing::ElementsAre("winged"));
+  ASSERT_TRUE(found.items[0].explanation.__isset.similarity);
+  EXPECT_LE(std::abs(found.items[0].explanation.similarity), 1.001);
+  request.__set_query("orchestar ");
+  const auto corrected = rank(request);
+  EXPECT_EQ(corrected.corrected_query, "orchestra");
+  EXPECT_THAT(corrected.items[0].explanation.matched_words, testing::ElementsAre("orchestra"));
+}
+
 TEST_F(Contract, RankManyAnswersEachInOrder) {
   auto first = for_user("user-0");
   first.__set_limit(3);

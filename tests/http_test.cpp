@@ -558,6 +558,24 @@ TEST_F(HttpContract, RankAnswersAsTheServiceDoesWhateverIsAskedFor) {
   EXPECT_EQ(answered, ranked(request));
 }
 
+TEST_F(HttpContract, ASearchSaysWhatItSearchedForAndWhatItFound) {
+  RankRequest request;
+  request.__set_query("dargons ");
+  request.__set_limit(2);
+  request.__set_explain(true);
+  const json::object found =
+      comparable(answer("/v1/rank", R"({"query":"dargons ","limit":2,"explain":true})"));
+  EXPECT_EQ(found, ranked(request));
+  EXPECT_EQ(found.at("corrected_query"), "dragons");
+  const json::object& why = found.at("items").at(0).at("explanation").as_object();
+  EXPECT_EQ(why.at("matched_words"), json::array{json::value("dragons")});
+  EXPECT_TRUE(why.contains("similarity"));
+  const json::object plain = answer("/v1/rank", R"({"user_id":"user-0","limit":1,"explain":true})");
+  EXPECT_FALSE(plain.contains("corrected_query"));
+  EXPECT_FALSE(plain.at("items").at(0).at("explanation").as_object().contains("matched_words"));
+  EXPECT_FALSE(plain.at("items").at(0).at("explanation").as_object().contains("similarity"));
+}
+
 TEST_F(HttpContract, CandidatesCapsFiltersAndPagesAreTaken) {
   RankRequest request;
   request.__set_user_id("user-0");

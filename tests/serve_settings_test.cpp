@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -77,7 +78,11 @@ read_timeout_ms = 14
 write_timeout_ms = 15
 drain_timeout_ms = 16
 log_format = "json"
-log_requests = "slow:17")");
+log_requests = "slow:17"
+search_language = "german"
+search_attributes = ["brand", "a, b"]
+words_weight = 3
+vectors_weight = 0.25)");
   ASSERT_THAT(resolved.complaints, ElementsAre(HasSubstr("frame_bytes_max is the number 1010")));
   const ServeSettings& settings = resolved.settings;
   EXPECT_EQ(settings.thrift, "127.0.0.1:1");
@@ -86,6 +91,10 @@ log_requests = "slow:17")");
   EXPECT_EQ(settings.gpu.memory_mib_max, 4U);
   EXPECT_EQ(settings.log_format, "json");
   EXPECT_EQ(settings.log_requests, "slow:17");
+  EXPECT_EQ(settings.search.language, "german");
+  EXPECT_THAT(settings.search.attributes, ElementsAre("brand", "a, b"));
+  EXPECT_EQ(settings.search.weights.words, 3);
+  EXPECT_EQ(settings.search.weights.vectors, 0.25);
   const ServerOptions& server = settings.server;
   EXPECT_TRUE(server.insecure);
   EXPECT_EQ(server.threads, 3U);
@@ -142,6 +151,15 @@ TEST_F(ServeSettingsTest, AMistakeIsToldWithItsLineItsKeyAndWhatWouldBeRight) {
            {"device = \"tpu\"", "cpu, gpu or auto is"},
            {"log_format = \"xml\"", "text or json is"},
            {"log_requests = \"slow\"", "none, all, or slow:MS"},
+           {"search_language = \"klingon\"",
+            "'klingon' has no stems; one of these is expected: none"},
+           {"search_attributes = \"brand\"", "is the string \"brand\"; a list of strings, such as"},
+           {"search_attributes = [\"a\", 1]", "search_attributes is a list; a list of strings"},
+           {"search_attributes = [\"a\", \"\"]", "is the list [\"a\", \"\"]; an attribute in"},
+           {"words_weight = -1", "words_weight is the number -1; a number from 0 to 1000"},
+           {"vectors_weight = nan", "vectors_weight is the number nan; a number from 0 to 1000"},
+           {"vectors_weight = \"2\"", "vectors_weight is the string \"2\"; a number from 0"},
+           {"threads = [\"4\"]", "threads is the list [\"4\"]; a whole number from 0 to 1024"},
            {"idle_timeout = 5", "[server] has no key 'idle_timeout'; known are thrift, http"},
        }) {
     const ResolvedSettings resolved = resolve("\n" + wrong.line);
@@ -166,6 +184,39 @@ TEST_F(ServeSettingsTest, FlagsAndVariablesAreReadAsStrictly) {
   EXPECT_THAT(resolve("").complaints, ElementsAre(HasSubstr("true or false is expected")));
 }
 
+TEST_F(ServeSettingsTest, ASearchThatFindsNothingIsRefused) {
+  EXPECT_THAT(resolve("words_weight = 0\nvectors_weight = 0.0").complaints,
+              ElementsAre(HasSubstr("words_weight and vectors_weight are both 0")));
+}
+
+TEST_F(ServeSettingsTest, WhoServesNothingReadsTheSettingsOfTheSearchAlone) {
+  std::ofstream(file) << "[server]\nthreads = \"four\"\nbeer = 1\nsearch_language = \"french\"\n"
+                         "words_weight = 4\n";
+  const Config config = read_config(file);
+  const auto search = resolve_search({{"words_weight", "5"}, {"search_attributes", "brand,author"}},
+                                     file, config.server);
+  EXPECT_EQ(search.language, "french");
+  EXPECT_THAT(search.attributes, ElementsAre("brand", "author"));
+  EXPECT_EQ(search.weights.words, 5);
+  EXPECT_EQ(search.weights.vectors, engine::FusionWeights().vectors);
+  for (const auto& [key, text, said] : std::vector<std::array<std::string, 3>>{
+           {"search_language", "klingon",
+            "--search-language is \"klingon\"; the language 'klingon'"},
+           {"search_attributes", "a,", "--search-attributes is \"a,\"; an attribute in the list"},
+           {"words_weight", "1x", "--words-weight is \"1x\"; a number from 0 to 1000"},
+           {"words_weight", "inf", "a number from 0 to 1000"},
+           {"words_weight", "", "a number from 0 to 1000"}}) {
+    try {
+      resolve_search({{key, text}}, {}, {});
+      FAIL() << said;
+    } catch (const std::invalid_argument& refused) {
+      EXPECT_THAT(refused.what(), HasSubstr(said));
+    }
+  }
+  std::ofstream(file) << "[server]\nsearch_language = 5\n";
+  EXPECT_THROW(resolve_search({}, file, read_config(file).server), std::runtime_error);
+}
+
 TEST_F(ServeSettingsTest, EveryMistakeIsToldAtOnceWhoeverWins) {
   ::setenv("FOVEA_SERVER_THRIFT", "nowhere", 1);
   const ResolvedSettings resolved =
@@ -186,8 +237,10 @@ TEST_F(ServeSettingsTest, TheRestOfTheFileIsReadBehindAMistake) {
 }
 
 TEST_F(ServeSettingsTest, WhatIsPrintedIsReadAgainAsTheSame) {
-  const ResolvedSettings first =
-      resolve("http = \"127.0.0.1:0\"\nwait_max_ms = 0\ninsecure = true", {{"threads", "7"}});
+  const ResolvedSettings first = resolve(
+      "http = \"127.0.0.1:0\"\nwait_max_ms = 0\ninsecure = true\n"
+      "search_attributes = [\"a \\\"b\\\"\"]\nvectors_weight = 1e-7",
+      {{"threads", "7"}});
   ASSERT_THAT(first.complaints, IsEmpty());
   const std::string printed = to_toml(first);
   EXPECT_THAT(printed, HasSubstr("# --threads\n"));
@@ -199,6 +252,8 @@ TEST_F(ServeSettingsTest, WhatIsPrintedIsReadAgainAsTheSame) {
   EXPECT_EQ(second.settings.server.threads, 7U);
   EXPECT_EQ(second.settings.server.wait_max, milliseconds{0});
   EXPECT_TRUE(second.settings.server.insecure);
+  EXPECT_THAT(second.settings.search.attributes, ElementsAre("a \"b\""));
+  EXPECT_EQ(second.settings.search.weights.vectors, 1e-7);
 }
 
 }  // namespace

@@ -77,6 +77,20 @@ class Methods(unittest.TestCase):
             found = client.getItems([item.item_id for item in client.rank(RankRequest(query="violin", limit=5)).items])
             self.assertTrue(all("violin" in item.text for item in found), found)
 
+    def test_a_search_tells_of_its_words(self):
+        from fovea_api.ttypes import RankRequest
+
+        for client in self.each_protocol():
+            found = client.rank(RankRequest(query="voilin ", limit=3, explain=True))
+            self.assertEqual(found.corrected_query, "violin")
+            for item in found.items:
+                self.assertEqual(item.explanation.matched_words, ["violin"])
+                self.assertLessEqual(abs(item.explanation.similarity), 1.001)
+            plain = client.rank(RankRequest(user_id="u1", limit=3, explain=True))
+            self.assertIsNone(plain.corrected_query)
+            self.assertIsNone(plain.items[0].explanation.matched_words)
+            self.assertIsNone(plain.items[0].explanation.similarity)
+
     def test_rank_many(self):
         from fovea_api.ttypes import RankRequest
 

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "index/row_set.h"
+#include "index/word_matches.h"
 
 namespace fovea::index {
 namespace {
@@ -91,6 +92,11 @@ std::string random_text(std::mt19937& random, std::size_t words_max) {
     text += (text.empty() ? "w" : " w") + std::to_string(100 + word);
   }
   return text;
+}
+
+std::vector<std::string> told(std::string_view query, std::string_view text,
+                              const std::string& language = "english") {
+  return WordMatches(language, query).in(text);
 }
 
 TEST(WordIndex, IsBm25ThroughRandomPutsAndRemovals) {
@@ -218,7 +224,9 @@ TEST(WordIndex, WhereNothingIsFoundTheNearestKnownWordsAre) {
   put(index, {{1, "aerodynamic wings"}, {2, "aeroplane tyres"}});
   const auto found = index.search("arodynamc ", 10);
   EXPECT_THAT(rows_of(found), ElementsAre(1));
-  EXPECT_THAT(found.corrected, ElementsAre("aerodynam"));
+  ASSERT_EQ(found.corrected.size(), 1U);
+  EXPECT_EQ(found.corrected[0].stem, "aerodynam");
+  EXPECT_EQ(found.corrected[0].row, 1U);
   EXPECT_THAT(rows_of(index.search("wnig ", 10)), ElementsAre(1)) << "two letters swapped";
   EXPECT_THAT(index.search("wings ", 10).corrected, IsEmpty());
   EXPECT_THAT(rows_of(index.search("wings tirez ", 10)), ElementsAre(1)) << "something was found";
@@ -226,14 +234,65 @@ TEST(WordIndex, WhereNothingIsFoundTheNearestKnownWordsAre) {
   EXPECT_THAT(rows_of(index.search("\"wnigs\"", 10)), IsEmpty()) << "a quote is meant as it is";
 }
 
-TEST(WordIndex, SaysWhichWordsMatched) {
+TEST(WordIndex, AWordWhoseTextsAreGoneIsNoneToSearchOrToCorrectTo) {
+  // More texts than a segment may have to be made anew at once.
+  Texts texts;
+  for (std::uint32_t row = 0; row < 2000; ++row) texts[row] = "filling";
+  texts[5] = "lighthouse";
+  texts[6] = "lighthouses lanterns";
+  texts[7] = "filling harbour";
   WordIndex index;
-  put(index, {{1, "Running shoes, red"}, {2, "blue shoes"}});
-  EXPECT_THAT(index.matched("RED Shoe sandals", 1), ElementsAre("RED", "Shoe"));
-  EXPECT_THAT(index.matched("RED Shoe sandals", 2), ElementsAre("Shoe"));
-  EXPECT_THAT(index.matched("red", 3), IsEmpty());
-  index.remove(std::vector<std::uint32_t>{1});
-  EXPECT_THAT(index.matched("red", 1), IsEmpty());
+  put(index, texts);
+  index.remove(std::vector<std::uint32_t>{5, 6});
+  EXPECT_THAT(rows_of(index.search("lanterms ", 10)), IsEmpty());
+  const auto found = index.search("lighthouse ", 10);
+  EXPECT_THAT(found.rows, IsEmpty());
+  EXPECT_THAT(found.corrected, IsEmpty()) << "it is no word any more, and none is near";
+  const auto near = index.search("harbuor ", 10);
+  ASSERT_EQ(near.corrected.size(), 1U);
+  EXPECT_EQ(near.corrected[0].row, 7U);
+}
+
+TEST(WordIndex, WordsWithoutEndAreAQueryOfBoundedWork) {
+  Texts texts;
+  for (std::uint32_t row = 0; row < 20'000; ++row) texts[row] = "the the sea of the old man";
+  WordIndex index;
+  put(index, texts);
+  std::string repeated;
+  for (int i = 0; i < 2'000; ++i) repeated += "the ";
+  EXPECT_THAT(index.search(repeated, 5).exact, IsEmpty());
+  EXPECT_THAT(rows_of(index.search('"' + repeated + '"', 5)), IsEmpty());
+  std::string phrases;
+  for (int i = 0; i < 1'000; ++i) phrases += "\"the sea\" ";
+  EXPECT_EQ(index.search(phrases, 5).rows.size(), 5U);
+  EXPECT_EQ(index.search("\"the the sea of the\"", 5).rows.size(), 5U) << "one word at two places";
+  EXPECT_THAT(rows_of(index.search("\"the sea the\"", 5)), IsEmpty());
+}
+
+TEST(WordMatches, AreTheTextsWordsAsTheyStandThere) {
+  EXPECT_THAT(told("red SHOE sandals ", "Running shoes, RED. red Shoe shoes"),
+              ElementsAre("shoes", "RED", "red", "Shoe"));
+  EXPECT_THAT(told("creme ", "Crème brûlée"), ElementsAre("Crème"));
+  EXPECT_THAT(told("run ", "a runner runs"), ElementsAre("runs"));
+  EXPECT_THAT(told("run", "a runner runs"), ElementsAre("runner", "runs")) << "not yet finished";
+  EXPECT_THAT(told("\"old man\" sea", "man of the Sea"), ElementsAre("man", "Sea"));
+  EXPECT_THAT(told("跑鞋", "红色跑鞋"), ElementsAre("跑", "鞋"));
+  EXPECT_THAT(told("sea ", ""), IsEmpty());
+  EXPECT_THAT(told("", "sea"), IsEmpty());
+}
+
+TEST(WordMatches, AreBounded) {
+  std::string text;
+  for (int i = 0; i < 1000; ++i) text += "sea" + std::to_string(i) + " ";
+  EXPECT_EQ(told("sea", text).size(), kToldWordsMax);
+  const std::string long_word(5'000, 'a');
+  EXPECT_THAT(told("a", long_word + " art"), ElementsAre("art"));
+  EXPECT_EQ(spelling(long_word, std::string(64, 'a'), "none"), std::string(64, 'a'));
+}
+
+TEST(WordMatches, ASpellingIsThatOfTheText) {
+  EXPECT_EQ(spelling("The Aerodynamics of wings", "aerodynam", "english"), "Aerodynamics");
+  EXPECT_EQ(spelling("nothing of it", "aerodynam", "english"), "aerodynam");
 }
 
 TEST(WordIndex, WritingWithoutSpacesCodesAndEmojiAreFound) {
@@ -282,7 +341,7 @@ TEST(WordIndex, AnyBytesAreAQuery) {
       const auto found = index.search(query, k);
       EXPECT_LE(found.rows.size(), std::min<std::size_t>(k, 2)) << query;
     }
-    index.matched(query, 1);
+    told(query, "plain words and more near not or a* text");
   }
   EXPECT_THAT(rows_of(index.search("NOT", 5)), ElementsAre(1)) << "syntax is text";
   std::mt19937 random(3);

@@ -1,6 +1,6 @@
 // What a search by words takes: milliseconds of processor time a query of 3, 5 and 10 words of the
 // generated shop, each word of some item's text, with and without a filter; what a put takes, and
-// the memory. One thread.
+// the memory; what queries take that were made to take long. One thread.
 //
 //   fovea_words [ITEMS]    200,000 without it
 #include <time.h>
@@ -8,14 +8,19 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <map>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/synthetic.h"
 #include "index/word_index.h"
+#include "index/word_matches.h"
+#include "index/word_reader.h"
 
 namespace {
 
@@ -25,6 +30,7 @@ using fovea::index::WordIndex;
 constexpr std::size_t kFound = 500;  // as many as are reranked
 constexpr std::size_t kQueries = 500;
 constexpr std::size_t kBatch = 4096;
+constexpr std::size_t kQueryBytesMax = 8192;  // a request's, at most
 
 /// Of this thread, so that other programs on the machine do not count.
 double processor_ms() {
@@ -54,6 +60,49 @@ std::vector<std::string> words_of(std::string_view text) {
   fovea::index::for_each_word(
       text, [&](const fovea::index::FoldedWord& word) { words.emplace_back(word.folded); });
   return words;
+}
+
+/// `next()` over and over, up to the length that a request's query may have.
+template <typename Next>
+std::string filled(const Next& next) {
+  std::string query;
+  for (std::string part = next(); query.size() + part.size() <= kQueryBytesMax; part = next()) {
+    query += part;
+  }
+  return query;
+}
+
+/// Queries that were made to cost much, by what they are called.
+std::vector<std::pair<std::string, std::string>> costly_queries(
+    std::span<const std::string_view> texts, std::mt19937_64& random) {
+  std::map<std::string, std::size_t> counts;
+  for (const auto text : texts) {
+    for (auto& word : words_of(text)) ++counts[std::move(word)];
+  }
+  std::vector<std::pair<std::size_t, std::string>> words;
+  for (const auto& [word, count] : counts) words.emplace_back(count, word);
+  std::sort(words.rbegin(), words.rend());
+  const std::string& most = words.front().second;
+  std::size_t n = 0;
+  const auto next_word = [&] { return words[n++ % words.size()].second; };
+  const auto any_text = [&] { return std::string(texts[random() % texts.size()]); };
+  const auto misspelt = [&] {
+    std::string word = next_word();
+    return word.insert(word.size() / 2, "q") + " ";
+  };
+  return {
+      {"one letter", most.substr(0, 1)},
+      {"the commonest word", filled([&] { return most + " "; })},
+      {"the same in quotes", '"' + filled([&] { return most + " "; }).substr(2) + '"'},
+      {"it in quotes, over and over", filled([&] { return '"' + most + "\" "; })},
+      {"common words, each in quotes", filled([&] { return '"' + next_word() + "\" "; })},
+      {"pairs of common words so", filled([&] { return '"' + most + ' ' + next_word() + "\" "; })},
+      {"texts", filled([&] { return any_text() + " "; })},
+      {"texts, each in quotes", filled([&] { return '"' + any_text() + "\" "; })},
+      {"misspelt words", filled(misspelt)},
+      {"letters without a space", std::string(kQueryBytesMax, most[0])},
+      {"quotes", std::string(kQueryBytesMax, '"')},
+  };
 }
 
 void print(const char* what, const Times& times) {
@@ -128,6 +177,20 @@ int main(int argc, char** argv) {
   print("put of one item", measure(items / 10, [&](std::size_t) {
           const std::uint32_t row = static_cast<std::uint32_t>(random() % items);
           index.put({&row, 1}, {&texts[random() % items], 1});
+        }));
+  std::printf("\nmade to cost much, of up to 8,192 bytes\n");
+  for (const auto& [what, query] : costly_queries(texts, random)) {
+    print(what.c_str(),
+          measure(20, [&](std::size_t) { found += index.search(query, kFound).rows.size(); }));
+  }
+  std::vector<std::string> searched;
+  for (std::size_t i = 0; i < kQueries; ++i) {
+    const auto words = words_of(texts[random() % items]);
+    searched.push_back(words[0] + " " + words.back() + " ");
+  }
+  print("words told of an item", measure(kQueries, [&](std::size_t q) {
+          fovea::index::WordMatches matches("english", searched[q]);
+          found += matches.in(texts[random() % items]).size();
         }));
   return found == 0 ? 1 : 0;
 }
