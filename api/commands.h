@@ -13,6 +13,7 @@ void add_learn(CLI::App& app);
 void add_versions(CLI::App& app);
 void add_rollback(CLI::App& app);
 void add_evaluate(CLI::App& app);
+void add_tune_search(CLI::App& app);
 void add_rank(CLI::App& app);
 void add_serve(CLI::App& app);
 void add_backup(CLI::App& app);

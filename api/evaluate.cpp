@@ -165,7 +165,8 @@ void add_evaluate(CLI::App& app) {
       command
           ->add_option("--queries", flags->queries,
                        "Measure search instead: a JSON line for each query, {\"query_id\": .., "
-                       "\"text\": ..}")
+                       "\"text\": ..}, with \"user_id\" and \"time_ms\" where it is known who "
+                       "asked and when")
           ->type_name("FILE");
   CLI::Option* qrels =
       command

@@ -20,10 +20,11 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::array<std::pair<const char*, engine::SearchMetrics engine::SearchStages::*>, 3>
+constexpr std::array<std::pair<const char*, engine::SearchMetrics engine::SearchStages::*>, 4>
     kSearchStages = {{{"words", &engine::SearchStages::words},
                       {"vectors", &engine::SearchStages::vectors},
-                      {"fused", &engine::SearchStages::fused}}};
+                      {"fused", &engine::SearchStages::fused},
+                      {"ranked", &engine::SearchStages::ranked}}};
 
 [[noreturn]] void refuse_line(std::string_view field, const std::string& name, const Line& line,
                               std::string_view why) {
@@ -44,8 +45,23 @@ engine::JudgedQuery query_of(std::string_view text) {
           [](std::string_view field, const json::value& value, engine::JudgedQuery& into) {
             into.text = string_of(field, value);
           },
-          true}};
-  return read_fields<engine::JudgedQuery>(parse_object(text), "a query", kFields);
+          true},
+      JsonField<engine::JudgedQuery>{
+          "user_id",
+          [](std::string_view field, const json::value& value, engine::JudgedQuery& into) {
+            into.user_id = string_of(field, value);
+            engine::validate_id(*into.user_id, field);
+          }},
+      JsonField<engine::JudgedQuery>{
+          "time_ms", [](std::string_view field, const json::value& value,
+                        engine::JudgedQuery& into) { into.time_ms = integer_of(field, value); }}};
+  auto query = read_fields<engine::JudgedQuery>(parse_object(text), "a query", kFields);
+  if (query.time_ms && !query.user_id) {
+    throw engine::InvalidRequest("time_ms",
+                                 "time_ms says up to when a user's behaviours are read, and there "
+                                 "is no user_id beside it; name the user or leave the time out");
+  }
+  return query;
 }
 
 /// The next column, and `rest` behind it; empty at the end.
@@ -131,7 +147,9 @@ std::vector<engine::JudgedQuery> read_judged_queries(const std::filesystem::path
 }
 
 json::object to_json(const engine::SearchEvaluation& evaluation) {
-  json::object result{{"queries", evaluation.queries.size()}, {"unjudged", evaluation.unjudged}};
+  json::object result{{"queries", evaluation.queries.size()},
+                      {"unjudged", evaluation.unjudged},
+                      {"with_history", evaluation.with_history}};
   add_stages(evaluation.mean, result);
   json::array by_query;
   for (const auto& query : evaluation.queries) {
@@ -152,6 +170,8 @@ std::string table(const engine::SearchEvaluation& evaluation) {
     text += fmt::format("{:<16}{:>12.4f}{:>12.4f}{:>12.4f}\n", key, metrics.ndcg_10,
                         metrics.recall_100, metrics.mrr);
   }
+  text += fmt::format("{} of the queries are of users who had done something before\n",
+                      evaluation.with_history);
   if (evaluation.unjudged > 0) {
     text += fmt::format("{} queries without a relevant item were left out\n", evaluation.unjudged);
   }

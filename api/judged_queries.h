@@ -12,10 +12,11 @@
 
 namespace fovea::api {
 
-/// `queries` has a JSON object a line, {"query_id": "1", "text": "..."}; `qrels` is TREC's: query
-/// id, a column that nobody reads, item id and grade, with blanks or tabs between. Judgements of
-/// queries that are not among them are left out. Throws engine::InvalidRequest with name and line
-/// for what is neither, a query or a judgement that comes twice.
+/// `queries` has a JSON object a line, {"query_id": "1", "text": "..."}, by option with "user_id",
+/// who asked, and "time_ms", before which their behaviours are read; `qrels` is TREC's: query id, a
+/// column that nobody reads, item id and grade, with blanks or tabs between. Judgements of queries
+/// that are not among them are left out. Throws engine::InvalidRequest with name and line for what
+/// is neither, a query or a judgement that comes twice.
 std::vector<engine::JudgedQuery> read_judged_queries(std::istream& queries,
                                                      const std::string& queries_name,
                                                      std::istream& qrels,
@@ -25,7 +26,7 @@ std::vector<engine::JudgedQuery> read_judged_queries(const std::filesystem::path
                                                      const std::filesystem::path& qrels);
 
 /// {"queries": n, "words": {"ndcg@10": .., "recall@100": .., "mrr": ..}, "vectors": .., "fused":
-/// .., "by_query": [{"query_id": .., "words": ..}]}, fractions.
+/// .., "ranked": .., "by_query": [{"query_id": .., "words": ..}]}, fractions.
 boost::json::object to_json(const engine::SearchEvaluation& evaluation);
 std::string table(const engine::SearchEvaluation& evaluation);
 

@@ -56,6 +56,7 @@ int main(int argc, char** argv) {
   fovea::api::add_versions(app);
   fovea::api::add_rollback(app);
   fovea::api::add_evaluate(app);
+  fovea::api::add_tune_search(app);
   fovea::api::add_rank(app);
   fovea::api::add_serve(app);
   fovea::api::add_backup(app);

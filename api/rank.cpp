@@ -226,7 +226,8 @@ json::object begun_with(const RankFlags& flags, const BatchRun& run,
           {"search_language", search.language},
           {"search_attributes", json::value_from(search.attributes)},
           {"words_weight", search.weights.words},
-          {"vectors_weight", search.weights.vectors}};
+          {"vectors_weight", search.weights.vectors},
+          {"query_attention", search.query_attention}};
 }
 
 /// The clock of all lines: the one named, else that of the run that this one goes on with, else

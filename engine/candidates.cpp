@@ -11,6 +11,7 @@
 #include "engine/pipeline.h"
 #include "engine/places.h"
 #include "engine/query_search.h"
+#include "ranking/query_bias.h"
 
 namespace fovea::engine {
 namespace {
@@ -217,10 +218,14 @@ bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std:
              UserState& user) {
   user.off_gpu = snapshot.model->off_gpu();
   if (!user.off_gpu.empty()) return false;
-  auto answer = snapshot.gpu->rank(
-      snapshot.model,
-      {user.behaviours, user.earlier, user.vectors.items, nearest, {others.begin(), others.end()}},
-      snapshot.fresh_transitions);
+  auto answer = snapshot.gpu->rank(snapshot.model,
+                                   {user.behaviours,
+                                    user.earlier,
+                                    user.vectors.items,
+                                    nearest,
+                                    {others.begin(), others.end()},
+                                    user.bias},
+                                   snapshot.fresh_transitions);
   if (!answer) {
     user.off_gpu = snapshot.gpu->failure();
     return false;
@@ -235,7 +240,8 @@ bool ask_gpu(const Snapshot& snapshot, std::size_t nearest, std::span<const std:
 }  // namespace
 
 UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
-                     std::size_t nearest_min, std::span<const std::uint32_t> others) {
+                     std::size_t nearest_min, std::span<const std::uint32_t> others,
+                     std::span<const float> query) {
   UserState user;
   if (!snapshot.model || behaviours.empty()) return user;
   const ranking::Model* model = snapshot.model->model();
@@ -247,6 +253,8 @@ UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviou
   user.behaviours.assign(newest.begin(), newest.end());
   user.earlier.assign(behaviours.begin(), newest.begin());
   user.vectors = snapshot.model->vectors().gather(rows_of(newest));
+  user.bias =
+      ranking::query_bias(query, user.vectors.texts, static_cast<float>(snapshot.query_attention));
   const std::size_t nearest = std::max(nearest_min, model->centre_k());
   if (snapshot.gpu == nullptr || !ask_gpu(snapshot, nearest, others, user)) {
     user.hidden = model->user_state(ranking::Context{},
@@ -305,7 +313,7 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
   // The user's own search is not filtered: the centre of the scores must not depend on what may be
   // shown.
   result.user = user_state(snapshot, question.behaviours,
-                           personal && allowed == nullptr ? search : 0, others);
+                           personal && allowed == nullptr ? search : 0, others, result.query);
   const UserState& user = result.user;
 
   if (personal && !user.mean_text.empty()) {

@@ -116,6 +116,7 @@ struct Engine::State {
     result.attributes = &attributes;
     if (searched) result.searched = &*searched;
     result.fusion = options.search.weights;
+    result.query_attention = options.search.query_attention;
     result.not_seen = &options.not_seen;
     result.gpu = gpu.get();
     result.retrieve = options.retrieve;

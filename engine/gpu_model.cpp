@@ -215,6 +215,7 @@ std::vector<GpuAnswer> GpuModel::State::rank(
     request.behaviours = known[known.size() - 2];
     request.earlier = known.back();
     request.candidates = question->others;
+    request.bias = question->bias;
     candidates += count + question->others.size();
   }
   std::vector<float> scores(candidates);

@@ -25,6 +25,7 @@ struct GpuQuestion {
   std::vector<float> vectors;                  ///< of the items of `behaviours` [L, D]
   std::size_t nearest = 0;                     ///< how many, 1 to GpuModel::kNearestMax
   std::vector<std::uint32_t> others;           ///< rows to score besides the nearest
+  std::vector<float> bias;                     ///< [L], what a query adds to attention, or empty
 };
 
 struct GpuAnswer {

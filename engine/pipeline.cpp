@@ -130,8 +130,11 @@ class WithoutBehaviour {
     const std::size_t first_read = behaviours.size() - candidates_.user.behaviours.size();
     behaviours.erase(behaviours.begin() + static_cast<std::ptrdiff_t>(first_read + behaviour));
 
-    Candidates others{
-        candidates_.items, user_state(snapshot_, behaviours, 0), candidates_.query_found, {}, {}};
+    Candidates others{candidates_.items,
+                      user_state(snapshot_, behaviours, 0, {}, candidates_.query),
+                      candidates_.query_found,
+                      {},
+                      candidates_.query};
     Question plain;
     plain.now_ms = question_.now_ms;
     plain.boosts = question_.boosts;
@@ -208,7 +211,8 @@ Ranking rank(const Snapshot& given, const RankRequest& request, std::int64_t now
   return {std::move(question), std::move(response)};
 }
 
-Question history(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms) {
+Question history(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms,
+                 std::optional<std::int64_t> before_ms) {
   const storage::Catalog& catalog = snapshot.db->catalog();
   Question question;
   std::vector<ranking::Behaviour> all;
@@ -216,7 +220,7 @@ Question history(const Snapshot& snapshot, const RankRequest& request, std::int6
     const auto stored = snapshot.db->history().read(*request.user_id, kAllKept);
     all.reserve(stored.size());
     for (auto event = stored.rbegin(); event != stored.rend(); ++event) {
-      all.push_back(to_behaviour(*event));
+      if (!before_ms || event->time_ms < *before_ms) all.push_back(to_behaviour(*event));
     }
   }
   const std::size_t session_begin = all.size();

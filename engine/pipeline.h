@@ -38,7 +38,8 @@ struct Snapshot {
   const Attributes* attributes = nullptr;  ///< Of the catalogue. Never null. Not owned.
   /// The catalogue's texts. Null: of a query only vectors are searched. Not owned.
   const SearchedText* searched = nullptr;
-  FusionWeights fusion;  ///< Of words and vectors.
+  FusionWeights fusion;        ///< Of words and vectors.
+  double query_attention = 0;  ///< What a query weighs in attention (SearchOptions).
   /// Actions that leave an item unseen. Never null. Not owned.
   const std::set<std::string>* not_seen = nullptr;
   Gpu* gpu = nullptr;                            ///< Null: the CPU ranks. Not owned.
@@ -100,6 +101,7 @@ struct UserState {
       behaviours;                           ///< [L], the newest that the model reads, oldest first
   std::vector<ranking::Behaviour> earlier;  ///< before those, oldest first
   GatheredVectors vectors;                  ///< of those [L]
+  std::vector<float> bias;                  ///< [L], what the query adds to attention, or empty
   std::vector<float> hidden;                ///< [D], the retrieval query
   std::vector<index::Neighbour> nearest;  ///< best first, over everything retrievable, seen or not
   float centre = 0;                       ///< mean score of the first centre_k() of those
@@ -114,8 +116,10 @@ struct UserState {
 
 /// Reads behaviours, oldest first, with the snapshot's version. `nearest` holds at least
 /// `nearest_min` rows where that many are retrievable. A GPU scores these and `others` with it.
+/// `query` is Candidates::query.
 UserState user_state(const Snapshot& snapshot, std::span<const ranking::Behaviour> behaviours,
-                     std::size_t nearest_min, std::span<const std::uint32_t> others = {});
+                     std::size_t nearest_min, std::span<const std::uint32_t> others = {},
+                     std::span<const float> query = {});
 
 struct Candidate {
   std::uint32_t row = 0;
@@ -146,9 +150,11 @@ struct Scored {
       attention;  ///< [N, L] over UserState::behaviours; empty without a learned model too.
 };
 
-/// Step 1. Throws InvalidRequest for a session action that is not declared, and for a page token or
-/// a filter that cannot be read.
-Question history(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms);
+/// Step 1. Of what is stored only behaviours before `before_ms` are read; absent: all. Throws
+/// InvalidRequest for a session action that is not declared, and for a page token or a filter that
+/// cannot be read.
+Question history(const Snapshot& snapshot, const RankRequest& request, std::int64_t now_ms,
+                 std::optional<std::int64_t> before_ms = {});
 
 /// Step 2. Enough for `limit` places under the request's caps, unless the catalogue has fewer that
 /// may be shown or the request names its candidates. Nothing that may not be shown.
@@ -158,6 +164,11 @@ Candidates candidates(const Snapshot& snapshot, const Question& question);
 /// (engine/query_search.h).
 std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
                              const index::RowSet* allowed = nullptr);
+
+/// Of relevance, against the spread of the model's scores, a few units: being first by words and by
+/// vectors is worth one unit more than being second, so that taste moves an item by some places;
+/// having the query as it was typed is worth 60.
+inline constexpr double kRelevanceWeight = 20;
 
 /// Step 3. An item's score depends on the user, on its places among what the query found of all
 /// that the filter leaves and on the time, not on the other candidates; where the deadline comes

@@ -9,6 +9,11 @@
 namespace fovea::engine {
 
 std::vector<Relevant> QuerySearch::find(std::size_t n, const index::RowSet* allowed) {
+  const Found found = lists(n, allowed);
+  return fuse(found.words.rows, found.vectors, found.words.exact, snapshot_.fusion, n);
+}
+
+Found QuerySearch::lists(std::size_t n, const index::RowSet* allowed) {
   index::WordsFound words;
   if (snapshot_.searched != nullptr && snapshot_.fusion.words > 0) {
     const index::WordIndex& index = snapshot_.searched->words();
@@ -25,7 +30,7 @@ std::vector<Relevant> QuerySearch::find(std::size_t n, const index::RowSet* allo
     vectors = snapshot_.exact_search ? texts.search_exact(vector(), n, allowed)
                                      : texts.search(vector(), n, allowed);
   }
-  return fuse(words.rows, vectors, words.exact, snapshot_.fusion, n);
+  return {std::move(words), std::move(vectors)};
 }
 
 void QuerySearch::correct(const index::WordsFound& words) {

@@ -19,6 +19,12 @@
 
 namespace fovea::engine {
 
+/// What both searches found, each best first; one that weighs nothing finds nothing.
+struct Found {
+  index::WordsFound words;
+  std::vector<index::Neighbour> vectors;
+};
+
 /// One query in one request, encoded once. One thread at a time; `snapshot` and `query` must
 /// outlive it.
 class QuerySearch {
@@ -30,6 +36,8 @@ class QuerySearch {
   /// of vectors, fused. What stands in quotes must be in the text, unless no text has it. Where no
   /// text has any of the query's words, both search for the nearest that are known.
   std::vector<Relevant> find(std::size_t n, const index::RowSet* allowed);
+  /// The same before they are fused.
+  Found lists(std::size_t n, const index::RowSet* allowed);
 
   /// What find() searched for in place of the query, as it stands in texts; absent: the query.
   const std::optional<std::string>& corrected() const { return corrected_; }

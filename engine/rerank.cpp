@@ -8,10 +8,6 @@
 namespace fovea::engine {
 namespace {
 
-/// Of relevance, against the spread of the model's scores, a few units: being first by words and by
-/// vectors is worth one unit more than being second, so that taste moves an item by some places;
-/// having the query as it was typed is worth 60.
-constexpr double kRelevanceWeight = 20;
 /// Of the cosine to the user's texts, where nothing was learned.
 constexpr double kTextWeight = 10;
 /// Of an item that looks like one whose action has weight -1; a third of the spread of the scores.
@@ -38,7 +34,7 @@ void score_learned(const Snapshot& snapshot, const Question& question, const Use
   const std::function<bool()> late = [&] { return question.deadline.near(); };
   auto scores = snapshot.model->model()->score(
       ranking::Context{.stop = &late}, user.hidden,
-      {user.behaviours, user.vectors.items, user.vectors.texts, user.earlier},
+      {user.behaviours, user.vectors.items, user.vectors.texts, user.earlier, user.bias},
       {rows, vectors.items, vectors.texts, popularity}, user.centre, explain,
       snapshot.fresh_transitions.get());
   for (std::size_t i = 0; i < rows.size(); ++i) {

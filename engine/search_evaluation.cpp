@@ -1,7 +1,8 @@
 #include "engine/search_evaluation.h"
 
 #include <algorithm>
-#include <cmath>
+
+#include "ranking/metrics.h"
 
 namespace fovea::engine {
 namespace {
@@ -9,18 +10,33 @@ namespace {
 constexpr std::size_t kNdcgPlaces = 10;
 constexpr std::size_t kRecallPlaces = 100;
 
-double discount(std::size_t place_from_0) {
-  return 1 / std::log2(static_cast<double>(place_from_0) + 2);
+std::vector<std::string> names_of(const Snapshot& snapshot, std::span<const std::uint32_t> rows) {
+  std::vector<std::string> names;
+  names.reserve(rows.size());
+  for (const std::uint32_t row : rows) names.push_back(snapshot.db->catalog().item_id(row));
+  return names;
 }
 
-SearchMetrics measure(Snapshot snapshot, const FusionWeights& weights, const JudgedQuery& query) {
+SearchMetrics measure_search(Snapshot snapshot, const FusionWeights& weights,
+                             const JudgedQuery& query) {
   snapshot.fusion = weights;
-  const std::size_t n = std::max(snapshot.retrieve, kRecallPlaces);
-  std::vector<std::string> found;
-  for (const Relevant& one : search(snapshot, query.text, n)) {
-    found.push_back(snapshot.db->catalog().item_id(one.row));
+  std::vector<std::uint32_t> rows;
+  for (const Relevant& one :
+       search(snapshot, query.text, std::max(snapshot.retrieve, kRecallPlaces))) {
+    rows.push_back(one.row);
   }
-  return search_metrics(found, query.grades);
+  return search_metrics(names_of(snapshot, rows), query.grades);
+}
+
+SearchMetrics measure_ranking(const Snapshot& snapshot, const Question& question,
+                              const JudgedQuery& query) {
+  const Candidates found = candidates(snapshot, question);
+  const Scored scored = rerank(snapshot, question, found);
+  std::vector<std::uint32_t> rows;
+  for (const std::size_t i : best(found, scored.scores, found.items.size())) {
+    rows.push_back(found.items[i].row);
+  }
+  return search_metrics(names_of(snapshot, rows), query.grades);
 }
 
 void add(SearchMetrics& sum, const SearchMetrics& one, double weight) {
@@ -31,6 +47,19 @@ void add(SearchMetrics& sum, const SearchMetrics& one, double weight) {
 
 }  // namespace
 
+bool judged(const JudgedQuery& query) {
+  return std::ranges::any_of(query.grades, [](const auto& one) { return one.second > 0; });
+}
+
+Question question_of(const Snapshot& snapshot, const JudgedQuery& query) {
+  RankRequest request;
+  request.user_id = query.user_id;
+  request.query = query.text;
+  request.limit = static_cast<std::int32_t>(kRecallPlaces);
+  request.include_seen = true;  // what was judged may have been bought before
+  return history(snapshot, request, query.time_ms.value_or(0), query.time_ms);
+}
+
 SearchMetrics search_metrics(std::span<const std::string> found,
                              const std::map<std::string, double>& grades) {
   std::vector<double> ideal;
@@ -40,7 +69,7 @@ SearchMetrics search_metrics(std::span<const std::string> found,
   std::ranges::sort(ideal, std::ranges::greater{});
   double best = 0;
   for (std::size_t i = 0; i < std::min(ideal.size(), kNdcgPlaces); ++i) {
-    best += ideal[i] * discount(i);
+    best += ideal[i] * ranking::discount(i);
   }
   SearchMetrics metrics;
   std::size_t recalled = 0;
@@ -48,7 +77,7 @@ SearchMetrics search_metrics(std::span<const std::string> found,
     const auto grade = grades.find(found[i]);
     if (grade == grades.end() || grade->second <= 0) continue;
     if (metrics.mrr == 0) metrics.mrr = 1 / static_cast<double>(i + 1);
-    if (i < kNdcgPlaces) metrics.ndcg_10 += grade->second * discount(i) / best;
+    if (i < kNdcgPlaces) metrics.ndcg_10 += grade->second * ranking::discount(i) / best;
     if (i < kRecallPlaces) ++recalled;
   }
   metrics.recall_100 = static_cast<double>(recalled) / static_cast<double>(ideal.size());
@@ -61,14 +90,17 @@ SearchEvaluation evaluate_search(
   SearchEvaluation evaluation;
   for (std::size_t i = 0; i < queries.size(); ++i) {
     const JudgedQuery& query = queries[i];
-    if (std::ranges::none_of(query.grades, [](const auto& one) { return one.second > 0; })) {
+    if (!judged(query)) {
       ++evaluation.unjudged;
       continue;
     }
+    const Question question = question_of(snapshot, query);
+    evaluation.with_history += question.behaviours.empty() ? 0 : 1;
     evaluation.queries.push_back({query.query_id,
-                                  {measure(snapshot, {.words = 1, .vectors = 0}, query),
-                                   measure(snapshot, {.words = 0, .vectors = 1}, query),
-                                   measure(snapshot, snapshot.fusion, query)}});
+                                  {measure_search(snapshot, {.words = 1, .vectors = 0}, query),
+                                   measure_search(snapshot, {.words = 0, .vectors = 1}, query),
+                                   measure_search(snapshot, snapshot.fusion, query),
+                                   measure_ranking(snapshot, question, query)}});
     if (progress) progress(i + 1, queries.size());
   }
   if (evaluation.queries.empty()) {
@@ -80,6 +112,7 @@ SearchEvaluation evaluate_search(
     add(evaluation.mean.words, query.stages.words, weight);
     add(evaluation.mean.vectors, query.stages.vectors, weight);
     add(evaluation.mean.fused, query.stages.fused, weight);
+    add(evaluation.mean.ranked, query.stages.ranked, weight);
   }
   return evaluation;
 }

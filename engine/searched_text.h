@@ -19,6 +19,10 @@ struct SearchOptions {
   /// Attributes whose texts are searched behind an item's own; empty: the text alone.
   std::vector<std::string> attributes;
   FusionWeights weights;
+  /// How much more those behaviours of the user count in attention that have to do with the query:
+  /// exp() of this times the cosine of the two texts (ranking/query_bias). 0: as without a query.
+  /// Small, since up to 4 it neither helped nor harmed where it was measured (BENCHMARKS.md).
+  double query_attention = 1;
 };
 
 /// Thread-safe. Puts and removals of the same item are ordered by the caller.

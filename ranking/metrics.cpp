@@ -5,10 +5,12 @@
 
 namespace fovea::ranking {
 
+double discount(std::size_t rank) { return 1 / std::log2(static_cast<double>(rank) + 2); }
+
 void MetricsCollector::add(std::optional<std::size_t> rank, std::span<const std::uint32_t> top) {
   ++sums_.users;
   if (rank) {
-    const double gain = 1 / std::log2(static_cast<double>(*rank) + 2);
+    const double gain = discount(*rank);
     if (*rank < 5) {
       sums_.hr_5 += 1;
       sums_.ndcg_5 += gain;

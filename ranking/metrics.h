@@ -18,6 +18,9 @@ struct Metrics {
   double coverage_10 = 0;  ///< Share of the catalogue that stands in somebody's top 10.
 };
 
+/// What place `rank`, from 0, is worth in DCG: 1 / log2(rank + 2) (Jarvelin and Kekalainen 2002).
+double discount(std::size_t rank);
+
 /// Collects one user at a time. Not thread-safe.
 class MetricsCollector {
  public:

@@ -92,9 +92,10 @@ Scores Model::score(const Context& context, std::span<const float> state,
   const Newest newest(behaviours.behaviours, behaviours_max(), encoder_->shape.actions);
   const std::size_t l = newest.behaviours.size();
   assert(l > 0);
-  const BehaviourInput read{newest.behaviours, behaviours.vectors.subspan(newest.skipped * width()),
-                            behaviours.texts.subspan(newest.skipped * text_width()),
-                            behaviours.earlier};
+  const BehaviourInput read{
+      newest.behaviours, behaviours.vectors.subspan(newest.skipped * width()),
+      behaviours.texts.subspan(newest.skipped * text_width()), behaviours.earlier,
+      behaviours.bias.empty() ? behaviours.bias : behaviours.bias.subspan(newest.skipped)};
   const std::size_t heads = ranker_->shape.heads;
   Scores scores;
   scores.total.reserve(n);

@@ -31,6 +31,8 @@ struct BehaviourInput {
   std::span<const float> vectors;
   std::span<const float> texts;
   std::span<const Behaviour> earlier = {};  ///< Before those, oldest first; only EASE reads them.
+  /// What attention's logits get besides, in every head (ranking/query_bias) [L]; empty: nothing.
+  std::span<const float> bias = {};
 };
 
 struct CandidateInput {

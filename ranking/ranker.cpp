@@ -15,12 +15,14 @@ using ops::Transpose;
 
 // The part of a logit that depends on the behaviour alone. [L]
 std::vector<float> behaviour_logits(const RankerWeights& weights, const RankerTape& tape,
-                                    std::span<const Behaviour> behaviours, std::size_t head) {
+                                    const BehaviourInput& behaviours, std::size_t head) {
   const float* theta = weights.theta.row(head);
-  std::vector<float> logits(behaviours.size());
+  std::vector<float> logits(behaviours.behaviours.size());
   for (std::size_t j = 0; j < logits.size(); ++j) {
     logits[j] = theta[kPairAge] * tape.age[j] + theta[kPairGap] * tape.gap[j] +
-                theta[kPairValue] * tape.rating[j] + weights.action.row(head)[behaviours[j].action];
+                theta[kPairValue] * tape.rating[j] +
+                weights.action.row(head)[behaviours.behaviours[j].action];
+    if (!behaviours.bias.empty()) logits[j] += behaviours.bias[j];
   }
   return logits;
 }
@@ -119,7 +121,7 @@ void rank_candidates(const Context& context, const RankerWeights& weights,
   describe(context, weights, relations, behaviours, candidates, retrieval, tape);
   for (std::size_t h = 0; h < heads; ++h) {
     context.check_stop();
-    attend(context, weights, h, behaviour_logits(weights, tape, behaviours.behaviours, h), tape);
+    attend(context, weights, h, behaviour_logits(weights, tape, behaviours, h), tape);
   }
 
   context.check_stop();

@@ -2,12 +2,13 @@
 // Every candidate attends to the user's behaviours (DIN: arXiv 1706.06978). The weight of behaviour
 // j for candidate c is
 //   logit[c,j] = query_c . key_j / sqrt(D/H) + theta . (log transition, cosine of texts, cosine of
-//   learned vectors, EASE, age, gap, value)[c,j] + action_j
-// so that attention contains the fixed ways of weighing behaviours and starts as them: head 0 as
-// the transition score, head 1 by text. A head gives the score its evidence, log(1 + sum_j
-// exp(logit - null)), and explains itself by the softmax over the behaviours and the null. With
-// scalar features it enters a linear term and an MLP whose last layer starts at zero. Legend: L
-// behaviours, N candidates, D channels, H heads, K text channels, A actions, F features.
+//   learned vectors, EASE, age, gap, value)[c,j] + action_j + bias_j
+// where bias_j is what a query adds (query_bias.h), not learned, and 0 without one; so that
+// attention contains the fixed ways of weighing behaviours and starts as them: head 0 as the
+// transition score, head 1 by text. A head gives the score its evidence, log(1 + sum_j exp(logit -
+// null)), and explains itself by the softmax over the behaviours and the null. With scalar features
+// it enters a linear term and an MLP whose last layer starts at zero. Legend: L behaviours, N
+// candidates, D channels, H heads, K text channels, A actions, F features.
 #pragma once
 
 #include <array>

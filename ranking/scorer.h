@@ -28,6 +28,7 @@ struct ScorerRequest {
   std::span<const float> state;           // [D], Model::user_state(); empty with ScorerRetrieved
   float centre = 0;                       // of the retrieval score; unread with ScorerRetrieved
   std::span<const std::uint32_t> candidates;  // [N] rows; with ScorerRetrieved, after its own
+  std::span<const float> bias = {};           // [L], as BehaviourInput's; empty: nothing
 };
 
 /// What a search has left in the device's memory, or is queued on its stream to leave: `count`

@@ -15,7 +15,7 @@ struct BehaviourTerms {
   std::uint32_t row = 0;         // in the bank
   float rating = 0;              // how much more it was valued than the user's mean
   float decay = 0;               // in the fixed transition score; 0 beyond its window
-  float logits[kHeadsMax] = {};  // theta . (age, gap, value) + action
+  float logits[kHeadsMax] = {};  // theta . (age, gap, value) + action + bias
   std::uint32_t padding = 0;
 };
 

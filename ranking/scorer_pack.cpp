@@ -197,6 +197,7 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
     require(l <= kBehavioursMax, "too many behaviours for the scorer");
     require(request.state.size() == (retrieved != nullptr ? 0 : width),
             "a user state of another width than the ranker's, or beside a retrieved one");
+    require(request.bias.empty() || request.bias.size() == l, "a bias for other behaviours");
     if (retrieved == nullptr) {
       std::ranges::copy(request.state,
                         states.begin() + static_cast<std::ptrdiff_t>(index * padded_width));
@@ -231,6 +232,7 @@ std::vector<std::byte> pack_requests(const RankerWeights& weights, std::uint32_t
         terms.logits[h] = theta[kPairAge] * described.age[j] + theta[kPairGap] * described.gap[j] +
                           theta[kPairValue] * described.rating[j] +
                           weights.action.row(h)[behaviour.action];
+        if (!request.bias.empty()) terms.logits[h] += request.bias[j];
       }
       sources.push_back({behaviour.row, counts ? 1U : 0U});
     }

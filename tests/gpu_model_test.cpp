@@ -100,6 +100,7 @@ class GpuModelTest : public testing::Test {
     for (std::size_t i = 0; i < others; ++i) {
       result.others.push_back(static_cast<std::uint32_t>(random_.below(kItems)));
     }
+    if (length % 2 == 1) result.bias = ranking::random_values(random_, length, 1);  // a query
     return result;
   }
 
@@ -118,7 +119,7 @@ class GpuModelTest : public testing::Test {
     for (const auto row : rows) popularity.push_back(row < kItems ? made_.log_popularity[row] : 0);
     return model_
         ->score(ranking::Context{}, state,
-                {question.behaviours, read.items, read.texts, question.earlier},
+                {question.behaviours, read.items, read.texts, question.earlier, question.bias},
                 {rows, found.items, found.texts, popularity}, centre, false, since)
         .total;
   }

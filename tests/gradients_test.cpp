@@ -238,10 +238,11 @@ TEST(Gradients, OfTheRankerAgreeWithFiniteDifferences) {
   const auto retrieval = draw(n, random, 1);
   const auto weighting =
       draw(n, random, 1);  // the loss: a weighted sum of scores and of their squares
+  const auto bias = draw(l, random, 1);
   for (const float dropout : {0.0F, 0.3F}) {
     RankerTape tape;
     RankerWeights gradient(weights.shape);
-    const BehaviourInput behaviour_input{behaviours, behaviour_vectors, behaviour_texts};
+    const BehaviourInput behaviour_input{behaviours, behaviour_vectors, behaviour_texts, {}, bias};
     const CandidateInput candidate_input{rows, candidate_vectors, candidate_texts, popularity};
     const auto loss_of = [&] {
       rank_candidates(kContext, weights, {transitions, ease}, behaviour_input, candidate_input,

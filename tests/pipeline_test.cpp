@@ -373,6 +373,69 @@ TEST_P(AnyPipelineTest, TheSameQueryHasItsExactMatchFirstWhoeverAsks) {
   }
 }
 
+// A user who likes dragons and trains alike searches for a word of dragons: what they did with
+// dragons explains the list more than it does without the query, and lifts dragons over trains.
+TEST_F(PipelineTest, AQueryIsAttendedWith) {
+  for (std::size_t i = 0; i < 5; ++i) {
+    view("both", Shop::id(0, i));
+    view("both", Shop::id(1, i));
+  }
+  serve_learned();
+  auto request = for_query("winged treasure");
+  request.user_id = "both";
+  request.explain = true;
+  request.candidates.emplace();
+  for (std::size_t i = 5; i < 15; ++i) {
+    request.candidates->push_back(Shop::id(0, i));
+    request.candidates->push_back(Shop::id(1, i));
+  }
+  request.limit = 20;
+  struct Leaning {
+    double attention = 0;  // share that goes to dragons
+    double evidence = 0;   // how much more of it dragons have than trains
+    RankResponse response;
+  };
+  const auto rank = [&](double query_attention, const RankRequest& asked) {
+    Snapshot snapshot = engine_->snapshot();
+    snapshot.query_attention = query_attention;
+    Leaning leaning;
+    leaning.response = engine::rank(snapshot, asked, shop_.now_ms).response;
+    double all = 0;
+    for (const auto& item : leaning.response.items) {
+      const double evidence = item.explanation->parts.at("attention");
+      leaning.evidence += Shop::kind_of(item.item_id) == "dragons" ? evidence : -evidence;
+      for (const auto& one : item.explanation->attention) {
+        all += one.weight;
+        if (Shop::kind_of(one.item_id) == "dragons") leaning.attention += one.weight;
+      }
+    }
+    leaning.attention /= all;
+    return leaning;
+  };
+  const Leaning plain = rank(0, request);
+  const Leaning attended = rank(4, request);
+  EXPECT_GT(attended.attention, plain.attention + 0.05);
+  EXPECT_GT(attended.evidence, plain.evidence);
+  EXPECT_NE(scores(attended.response), scores(plain.response));
+
+  // With weight 0 the model's part of a score is what it is without the query, to the last bit.
+  auto unasked = request;
+  unasked.query.reset();
+  const auto of_model = [](const RankResponse& response) {
+    std::map<std::string, std::map<std::string, double>> parts;
+    for (const auto& item : response.items) {
+      parts[item.item_id] = item.explanation->parts;
+      for (const char* of_query : {"words", "vectors", "exact"}) {
+        parts[item.item_id].erase(of_query);
+      }
+    }
+    return parts;
+  };
+  EXPECT_EQ(of_model(plain.response), of_model(rank(0, unasked).response));
+  EXPECT_NE(of_model(attended.response), of_model(plain.response));
+  EXPECT_EQ(scores(rank(4, unasked).response), scores(rank(0, unasked).response));
+}
+
 TEST_F(PipelineTest, WithTextsAloneAHistoryFindsItsLike) {
   serve_texts();
   EXPECT_EQ(of_kind(engine_->rank(for_user("user-2", 10)), "soup"), 10U);

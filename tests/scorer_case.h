@@ -32,6 +32,7 @@ struct ScorerCase {
     std::vector<float> state;
     float centre = 0;
     std::vector<std::uint32_t> candidates;
+    std::vector<float> bias;
   };
   std::vector<Request> requests;
 
@@ -40,7 +41,7 @@ struct ScorerCase {
   std::vector<ScorerRequest> batch() const {
     std::vector<ScorerRequest> batch;
     for (const Request& r : requests) {
-      batch.push_back({r.behaviours, r.earlier, r.state, r.centre, r.candidates});
+      batch.push_back({r.behaviours, r.earlier, r.state, r.centre, r.candidates, r.bias});
     }
     return batch;
   }
@@ -123,7 +124,8 @@ inline void widen(ScorerCase& made, std::size_t hidden1, std::size_t hidden2) {
   weights.out = Tensor({hidden2}, random_values(random, hidden2, 0.1F));
 }
 
-/// One more user: `l` behaviours, `earlier` before them, `n` candidates, some of them twice.
+/// One more user: `l` behaviours, `earlier` before them, `n` candidates, some of them twice; with
+/// an odd seed as if they had searched.
 inline void add_request(ScorerCase& made, std::size_t l, std::size_t earlier, std::size_t n,
                         std::uint64_t seed) {
   Random random(seed);
@@ -147,6 +149,7 @@ inline void add_request(ScorerCase& made, std::size_t l, std::size_t earlier, st
                                      ? request.candidates[i - 7]
                                      : static_cast<std::uint32_t>(random.below(made.items)));
   }
+  if (seed % 2 == 1) request.bias = random_values(random, l, 1);
 }
 
 /// What a search would have left, in the host's memory, and the batch that goes with it.
@@ -162,7 +165,8 @@ struct RetrievedLists {
   std::vector<ScorerRequest> batch(const ScorerCase& made) const {
     std::vector<ScorerRequest> batch;
     for (std::size_t u = 0; u < made.requests.size(); ++u) {
-      batch.push_back({made.requests[u].behaviours, made.requests[u].earlier, {}, 1e6F, given[u]});
+      const ScorerCase::Request& request = made.requests[u];
+      batch.push_back({request.behaviours, request.earlier, {}, 1e6F, given[u], request.bias});
     }
     return batch;
   }
@@ -298,7 +302,7 @@ inline std::vector<float> expected_scores(const ScorerCase& made) {
       continue;
     }
     rank_candidates(Context{}, made.weights, made.relations(),
-                    {request.behaviours, seen, seen_texts, request.earlier},
+                    {request.behaviours, seen, seen_texts, request.earlier, request.bias},
                     {known, vectors, texts, popularity}, retrieval, 0, 0, tape);
     std::size_t next = 0;
     for (const std::uint32_t row : request.candidates) {

@@ -54,6 +54,19 @@ TEST(ScorerOnTheHost, AgreesForMoreCandidatesThanATableHolds) {
   expect_agreement(made, 3);
 }
 
+TEST(ScorerOnTheHost, AQueryCountsAsOnTheCpuAndNoQueryAsBefore) {
+  ScorerCase made = scorer_case(shape_of(64, 2, 24, 64), 900, 40, 9);
+  add_request(made, 40, 0, 200, 91);
+  ScorerCase without = made;
+  without.requests[0].bias.clear();
+  expect_agreement(made, 2);
+  expect_agreement(without, 2);
+  EXPECT_NE(HostScorer(made).score(made.batch(), 2), HostScorer(without).score(without.batch(), 2));
+  ScorerCase zero = made;
+  std::ranges::fill(zero.requests[0].bias, 0.0F);
+  EXPECT_EQ(HostScorer(zero).score(zero.batch(), 2), HostScorer(without).score(without.batch(), 2));
+}
+
 TEST(ScorerOnTheHost, AgreesForEveryWidth) {
   struct Widths {
     std::size_t width, heads, text, hidden;
@@ -156,6 +169,10 @@ TEST(ScorerOnTheHost, RefusesWhatDoesNotFitTheRanker) {
   const ScorerRetrieved nothing;
   EXPECT_THROW(scorer::pack_requests(made.weights, 50, made.batch(), 0, &nothing),
                std::invalid_argument);
+  made.requests[0].bias.pop_back();
+  EXPECT_THROW(scorer::pack_requests(made.weights, 50, made.batch(), 0, nullptr),
+               std::invalid_argument);
+  made.requests[0].bias.clear();
   made.requests[0].state.pop_back();
   EXPECT_THROW(scorer::pack_requests(made.weights, 50, made.batch(), 0, nullptr),
                std::invalid_argument);

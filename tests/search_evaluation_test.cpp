@@ -15,6 +15,7 @@
 namespace fovea::engine {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
@@ -79,6 +80,58 @@ TEST(SearchEvaluation, MeasuresWordsVectorsAndBoth) {
   EXPECT_THROW(evaluate_search(engine->snapshot(), std::span(queries).last(1), {}), InvalidRequest);
 }
 
+// The ranked stage is what rank serves, to the place; and who asks, and when, decides.
+TEST(SearchEvaluation, RanksForWhoAsks) {
+  Shop shop;
+  const auto engine = shop.open();
+  shop.stock(*engine);
+  shop.publish(shop.learned_version(engine->db()));
+  ASSERT_TRUE(engine->reload());
+  const std::string text = "ember jade winged";
+  const auto place_of = [&](const std::optional<std::string>& user, const std::string& item) {
+    RankRequest request;
+    request.query = text;
+    request.user_id = user;
+    request.limit = 100;
+    request.include_seen = true;
+    const auto order = ids(engine->rank(request));
+    return 1 + (std::ranges::find(order, item) - order.begin());
+  };
+  const std::string item = Shop::id(3, 9);  // music, with a word of the query
+  const std::vector<JudgedQuery> queries = {
+      {"nobody", text, {{item, 1}}},
+      {"music", text, {{item, 1}}, "user-3"},
+      {"dragons", text, {{item, 1}}, "user-0"},
+      {"before all", text, {{item, 1}}, "user-3", shop.now_ms - 1'000'000'000},
+      {"stranger", text, {{item, 1}}, "who?"},
+  };
+  const auto evaluation = evaluate_search(engine->snapshot(), queries, {});
+  EXPECT_EQ(evaluation.with_history, 2U);
+  std::map<std::string, double> mrr;
+  for (const auto& query : evaluation.queries) mrr[query.query_id] = query.stages.ranked.mrr;
+  EXPECT_EQ(mrr["nobody"], 1.0 / static_cast<double>(place_of(std::nullopt, item)));
+  EXPECT_EQ(mrr["music"], 1.0 / static_cast<double>(place_of("user-3", item)));
+  EXPECT_EQ(mrr["dragons"], 1.0 / static_cast<double>(place_of("user-0", item)));
+  EXPECT_NE(mrr["music"], mrr["dragons"]);
+  EXPECT_EQ(mrr["before all"], mrr["nobody"]) << "nothing is read of the time after";
+  EXPECT_EQ(mrr["stranger"], mrr["nobody"]);
+  for (const auto& query : evaluation.queries) {
+    EXPECT_EQ(query.stages.fused.mrr, evaluation.queries[0].stages.fused.mrr);
+  }
+
+  // Between two behaviours: those before it alone, and not the one of that very time.
+  const auto events = engine->get_history("user-3", 100);
+  Snapshot snapshot = engine->snapshot();
+  const JudgedQuery between{"between", text, {{item, 1}}, "user-3", events[4].time_ms};
+  EXPECT_EQ(question_of(snapshot, between).behaviours.size(), events.size() - 5);
+  EXPECT_TRUE(question_of(snapshot, between).include_seen);
+
+  const auto json = api::to_json(evaluation);
+  EXPECT_EQ(json.at("ranked").at("mrr").as_double(), evaluation.mean.ranked.mrr);
+  EXPECT_EQ(json.at("with_history"), 2);
+  EXPECT_THAT(api::table(evaluation), HasSubstr("ranked"));
+}
+
 std::vector<JudgedQuery> read(const std::string& queries, const std::string& qrels) {
   std::istringstream query_lines(queries);
   std::istringstream judgements(qrels);
@@ -104,6 +157,28 @@ TEST(JudgedQueries, AreReadFromTwoFiles) {
   EXPECT_EQ(queries[1].text, "b c");
   EXPECT_EQ(queries[0].grades, (std::map<std::string, double>{{"x", 2}, {"y", -1}}));
   EXPECT_THAT(queries[1].grades, IsEmpty());
+}
+
+TEST(JudgedQueries, MayNameWhoAskedAndWhen) {
+  const auto queries = read(
+      "{\"query_id\":\"1\",\"text\":\"a\",\"user_id\":\"u\",\"time_ms\":5}\n"
+      "{\"query_id\":\"2\",\"text\":\"a\",\"user_id\":\"v\"}\n"
+      "{\"query_id\":\"3\",\"text\":\"a\",\"user_id\":null}\n",
+      "");
+  ASSERT_EQ(queries.size(), 3U);
+  EXPECT_EQ(queries[0].user_id, "u");
+  EXPECT_EQ(queries[0].time_ms, 5);
+  EXPECT_EQ(queries[1].user_id, "v");
+  EXPECT_EQ(queries[1].time_ms, std::nullopt);
+  EXPECT_EQ(queries[2].user_id, std::nullopt);
+  const std::string begin = "{\"query_id\":\"1\",\"text\":\"a\",";
+  EXPECT_THAT(refusal(begin + "\"time_ms\":5}", ""), HasSubstr("no user_id"));
+  EXPECT_THAT(refusal(begin + "\"user_id\":\"u\",\"time_ms\":\"today\"}", ""),
+              AllOf(HasSubstr("q.jsonl:1"), HasSubstr("time_ms"), HasSubstr("whole number")));
+  EXPECT_THAT(refusal(begin + "\"user_id\":7}", ""), HasSubstr("user_id"));
+  EXPECT_THAT(refusal(begin + "\"user_id\":\"\"}", ""), HasSubstr("user_id"));
+  EXPECT_THAT(refusal(begin + "\"user\":\"u\"}", ""),
+              HasSubstr("query_id, text, user_id and time_ms"));
 }
 
 TEST(JudgedQueries, RefuseWithNameAndLine) {
