@@ -109,7 +109,7 @@ void add_tune_search(CLI::App& app) {
   command->footer(
       "Every query is searched once and its list made anew under each setting: words' share of "
       "both\n"
-      "weights from 1/6 to 5/6 and, where queries name users, a quarter to four times the "
+      "weights from .1 to .9 and, where queries name users, a quarter to four times the "
       "weights'\n"
       "total, which is what relevance counts for beside a user's taste, and a query attention of "
       "0\n"

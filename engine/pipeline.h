@@ -165,14 +165,15 @@ Candidates candidates(const Snapshot& snapshot, const Question& question);
 std::vector<Relevant> search(const Snapshot& snapshot, std::string_view query, std::size_t n,
                              const index::RowSet* allowed = nullptr);
 
-/// Of relevance, against the spread of the model's scores, a few units: being first by words and by
-/// vectors is worth one unit more than being second, so that taste moves an item by some places;
-/// having the query as it was typed is worth 60.
-inline constexpr double kRelevanceWeight = 20;
+/// Of relevance, against the spread of the model's scores, a few units: a tenth less of the best
+/// score of words and of vectors is two units, so that taste moves an item by some places; having
+/// the query as it was typed is worth 20. On judged queries of users who are known 20 was worse and
+/// 5 better here, worse there (BENCHMARKS.md).
+inline constexpr double kRelevanceWeight = 10;
 
-/// Step 3. An item's score depends on the user, on its places among what the query found of all
-/// that the filter leaves and on the time, not on the other candidates; where the deadline comes
-/// near before all are scored, on its place among them.
+/// Step 3. An item's score depends on the user, on its scores beside the best that the query found
+/// of all that the filter leaves and on the time, not on the other candidates; where the deadline
+/// comes near before all are scored, on its place among them.
 Scored rerank(const Snapshot& snapshot, const Question& question, const Candidates& candidates);
 
 /// The positions in `candidates` of the n best, best first, ties by row.

@@ -15,7 +15,7 @@
 namespace fovea::engine {
 namespace {
 
-constexpr std::size_t kShares = 6;
+constexpr std::size_t kShares = 10;
 constexpr std::array kTotals = {1.0, 0.25, 0.5, 2.0, 4.0};
 constexpr std::array kQueryAttentions = {0.0, 1.0, 2.0, 4.0, 8.0};
 constexpr std::size_t kMeasured = 10;  // places

@@ -40,7 +40,7 @@ inline constexpr std::size_t kTuningFolds = 5;
 inline constexpr std::size_t kTuningQueriesMin = 25;  ///< Five a fold.
 
 /// `snapshot` has what serves now; the CPU ranks. The settings tried are, beside that, words' share
-/// of the weights' total 1/6 to 5/6 in steps of 1/6 and, where users are named, a quarter to four
+/// of the weights' total .1 to .9 in steps of .1 and, where users are named, a quarter to four
 /// times the total, and 0, 1, 2, 4 and 8 for attention. Query i is in fold i mod kTuningFolds. Each
 /// query is searched and scored once for all weights. `progress` may be empty. Throws
 /// InvalidRequest where fewer than kTuningQueriesMin queries have a relevant item.

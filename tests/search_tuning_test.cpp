@@ -75,8 +75,8 @@ TEST_F(SearchTuningTest, FindsTheRatioThatWasPlanted) {
   const auto tuning = tune_search(engine_->snapshot(), queries, {});
   EXPECT_EQ(tuning.queries, 40U);
   EXPECT_FALSE(tuning.ranked);
-  EXPECT_GT(tuning.best.weights.words, tuning.best.weights.vectors / 2) << "what serves now";
-  EXPECT_NEAR(tuning.best.weights.words + tuning.best.weights.vectors, 3, 1e-9);
+  EXPECT_GT(tuning.best.weights.words, tuning.best.weights.vectors) << "equal is what serves now";
+  EXPECT_NEAR(tuning.best.weights.words + tuning.best.weights.vectors, 2, 1e-9);
   EXPECT_GT(tuning.ndcg_held_out, tuning.ndcg_now);
   EXPECT_NEAR(tuning.ndcg_best, 1, 1e-9);
   EXPECT_TRUE(tuning.recommended());
@@ -100,7 +100,7 @@ TEST_F(SearchTuningTest, RecommendsNothingByChance) {
   }
   const auto tuning = tune_search(engine_->snapshot(), queries, {});
   EXPECT_TRUE(tuning.ranked);
-  EXPECT_GT(tuning.ndcg_best, tuning.ndcg_now) << "chance flatters what it chose";
+  EXPECT_GE(tuning.ndcg_best, tuning.ndcg_now) << "chance flatters what it chose";
   EXPECT_FALSE(tuning.recommended());
   EXPECT_THAT(api::report(tuning), HasSubstr("Nothing is to be changed"));
 }
