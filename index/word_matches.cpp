@@ -1,5 +1,6 @@
 #include "index/word_matches.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "index/word_query.h"
@@ -8,7 +9,12 @@ namespace fovea::index {
 
 WordMatches::WordMatches(const std::string& language, std::string_view query) : stemmer_(language) {
   WordQuery read = word_query(query, stemmer_);
-  for (auto& word : read.words) stems_.insert(std::move(word.stem));
+  // Function words, which count less than one word, are told where there is nothing else to tell.
+  const auto says_much = [](const WordQuery::Word& word) { return word.count >= 1; };
+  const bool any = std::ranges::any_of(read.words, says_much);
+  for (auto& word : read.words) {
+    if (!any || says_much(word)) stems_.insert(std::move(word.stem));
+  }
   beginning_ = std::move(read.beginning);
 }
 

@@ -23,7 +23,8 @@ class WordMatches {
   WordMatches(const std::string& language, std::string_view query);
 
   /// The text's words that the query looks up, its last word's continuations with them: as they
-  /// stand in the text, in their order, each once.
+  /// stand in the text, in their order, each once. Without function words, unless the query has no
+  /// others.
   std::vector<std::string> in(std::string_view text);
 
  private:

@@ -309,6 +309,11 @@ TEST(WordMatches, AreTheTextsWordsAsTheyStandThere) {
   EXPECT_THAT(told("", "sea"), IsEmpty());
 }
 
+TEST(WordMatches, AreNoFunctionWordsBesideOthers) {
+  EXPECT_THAT(told("a storm at sea", "A storm is a storm"), ElementsAre("storm"));
+  EXPECT_THAT(told("it is", "It is what it is"), ElementsAre("It", "is", "it"));
+}
+
 TEST(WordMatches, AreBounded) {
   std::string text;
   for (int i = 0; i < 1000; ++i) text += "sea" + std::to_string(i) + " ";
