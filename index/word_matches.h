@@ -23,13 +23,13 @@ class WordMatches {
   WordMatches(const std::string& language, std::string_view query);
 
   /// The text's words that the query looks up, its last word's continuations with them: as they
-  /// stand in the text, in their order, each once. Without function words, unless the query has no
-  /// others.
+  /// stand in the text, in their order, each once. Function words only where the text has
+  /// no others of the query.
   std::vector<std::string> in(std::string_view text);
 
  private:
   Stemmer stemmer_;
-  std::unordered_set<std::string> stems_;
+  std::unordered_set<std::string> stems_, function_stems_;
   std::string beginning_;  // empty: the last word is whole
 };
 
