@@ -10,7 +10,9 @@ export async function learn(ids) {
   const unknown = [...new Set(ids)].filter((id) => !items.has(id));
   if (items.size > kKept) items.clear();
   for (let begin = 0; begin < unknown.length; begin += kAtOnce) {
-    const {items: found} = await call('/v1/items/get', {item_ids: unknown.slice(begin, begin + kAtOnce)});
+    const {items: found} = await call('/v1/items/get', {
+      item_ids: unknown.slice(begin, begin + kAtOnce),
+    });
     for (const item of found) items.set(item.item_id, item);
   }
 }

@@ -15,11 +15,13 @@ function fill(element, attributes, children) {
       element.setAttribute(name, value === true ? '' : value);
     }
   }
-  element.append(...children.flat().filter((child) => child !== undefined && child !== null && child !== false));
+  element.append(
+    ...children.flat().filter((child) => child !== undefined && child !== null && child !== false),
+  );
   return element;
 }
 
-/** An HTML element: el('a', {href: '#ask', onclick: f}, 'text', other). Absent children are left out. */
+/** An HTML element: el('a', {href: '#ask', onclick: f}, 'text', other). Absent children are none. */
 export function el(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
@@ -31,8 +33,14 @@ export function svg(name, attributes = {}, ...children) {
 /** A label above its control; `hint` stands below it, and what the server refuses about it. */
 export function field(label, control, hint) {
   const complaint = el('span', {class: 'complaint', role: 'alert'});
-  const box = el('label', {class: 'field'}, el('span', {class: 'label'}, label), control,
-    hint && el('span', {class: 'hint'}, hint), complaint);
+  const box = el(
+    'label',
+    {class: 'field'},
+    el('span', {class: 'label'}, label),
+    control,
+    hint && el('span', {class: 'hint'}, hint),
+    complaint,
+  );
   box.complain = (message) => {
     complaint.textContent = message ?? '';
     control.toggleAttribute('aria-invalid', Boolean(message));
@@ -42,17 +50,50 @@ export function field(label, control, hint) {
 
 /** A table of rows of cells; numbers stand right where `numbers` says so by column. */
 export function table(caption, heads, rows, numbers = []) {
-  const cell = (kind, content, column) => el(kind, {class: numbers[column] ? 'number' : undefined,
-    scope: kind === 'th' ? 'col' : undefined}, content);
-  return el('div', {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption},
-    el('table', {}, el('caption', {}, caption),
-      el('thead', {}, el('tr', {}, heads.map((head, i) => cell('th', head, i)))),
-      el('tbody', {}, rows.map((row) => el('tr', {}, row.map((value, i) => cell('td', value, i)))))));
+  const cell = (kind, content, column) =>
+    el(
+      kind,
+      {class: numbers[column] ? 'number' : undefined, scope: kind === 'th' ? 'col' : undefined},
+      content,
+    );
+  return el(
+    'div',
+    {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': caption},
+    el(
+      'table',
+      {},
+      el('caption', {}, caption),
+      el(
+        'thead',
+        {},
+        el(
+          'tr',
+          {},
+          heads.map((head, i) => cell('th', head, i)),
+        ),
+      ),
+      el(
+        'tbody',
+        {},
+        rows.map((row) =>
+          el(
+            'tr',
+            {},
+            row.map((value, i) => cell('td', value, i)),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 /** What stands where there is nothing to show, or something failed. */
 export function notice(kind, ...content) {
-  return el('p', {class: `empty ${kind}`, role: kind === 'failed' ? 'alert' : undefined}, ...content);
+  return el(
+    'p',
+    {class: `empty ${kind}`, role: kind === 'failed' ? 'alert' : undefined},
+    ...content,
+  );
 }
 
 /** Calls `then` once nothing has asked for it for a while. */

@@ -12,14 +12,22 @@ const kViews = {
 };
 
 const main = document.getElementById('view');
-let current;   // {name, view}
+let current; // {name, view}
 let opening = 0;
 
 function serving(engine) {
-  document.getElementById('serving').replaceChildren(
-    `${plural(engine.items, 'item')} · ${plural(engine.users, 'user')} · `,
-    el('span', {title: engine.faiss}, engine.device), ' · ',
-    el('a', {href: '#engine'}, engine.model_version === '' ? 'no model yet' : engine.model_version));
+  document
+    .getElementById('serving')
+    .replaceChildren(
+      `${plural(engine.items, 'item')} · ${plural(engine.users, 'user')} · `,
+      el('span', {title: engine.faiss}, engine.device),
+      ' · ',
+      el(
+        'a',
+        {href: '#engine'},
+        engine.model_version === '' ? 'no model yet' : engine.model_version,
+      ),
+    );
 }
 
 async function show() {
@@ -50,7 +58,9 @@ async function show() {
 onAnswering((answering) => {
   const banner = document.getElementById('offline');
   banner.hidden = answering;
-  banner.textContent = answering ? '' : 'The server does not answer. What is shown is as it was; it is asked again every two seconds.';
+  banner.textContent = answering
+    ? ''
+    : 'The server does not answer. What is shown is as it was; it is asked every two seconds.';
   document.body.classList.toggle('away', !answering);
   if (!answering) return;
   if (current?.view.again) current.view.again();

@@ -30,9 +30,14 @@ function tell(now) {
 
 async function lookAgain() {
   try {
-    const answer = await fetch('/livez', {cache: 'no-store', signal: AbortSignal.timeout(kTimeoutMs)});
+    const answer = await fetch('/livez', {
+      cache: 'no-store',
+      signal: AbortSignal.timeout(kTimeoutMs),
+    });
     if (answer.ok) return tell(true);
-  } catch { /* not yet */ }
+  } catch {
+    /* not yet */
+  }
   setTimeout(lookAgain, kRetryMs);
 }
 
@@ -44,8 +49,13 @@ async function send(path, body) {
   let response;
   let answer;
   try {
-    response = await fetch(path, {method: body === undefined ? 'GET' : 'POST', headers, cache: 'no-store',
-      body: body === undefined ? undefined : JSON.stringify(body), signal: AbortSignal.timeout(kTimeoutMs)});
+    response = await fetch(path, {
+      method: body === undefined ? 'GET' : 'POST',
+      headers,
+      cache: 'no-store',
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(kTimeoutMs),
+    });
     answer = await response.json();
   } catch {
     tell(false);
@@ -54,7 +64,11 @@ async function send(path, body) {
   tell(true);
   if (response.ok) return answer;
   const {message, field} = answer.error ?? {};
-  throw new ServerError(response.status, message ?? `The server answered ${response.status}.`, field);
+  throw new ServerError(
+    response.status,
+    message ?? `The server answered ${response.status}.`,
+    field,
+  );
 }
 
 /** Asks people for a token; resolves to whether they gave one. */
@@ -79,7 +93,7 @@ function askForToken() {
   });
 }
 
-let asking;  // one dialog for all that was refused at once
+let asking; // one dialog for all that was refused at once
 
 /**
  * The answer of a path: read without a body, otherwise posted. A token is asked for where one is
@@ -91,8 +105,10 @@ export async function call(path, body) {
       return await send(path, body);
     } catch (error) {
       if (error.status !== 401) throw error;
-      asking ??= askForToken().finally(() => { asking = undefined; });
-      if (!await asking) throw error;
+      asking ??= askForToken().finally(() => {
+        asking = undefined;
+      });
+      if (!(await asking)) throw error;
     }
   }
 }

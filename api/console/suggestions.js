@@ -10,13 +10,22 @@ let made = 0;
 export function suggestions({label, placeholder, look, take}) {
   const id = `suggestions-${++made}`;
   const list = el('ul', {id, role: 'listbox', 'aria-label': label, hidden: true});
-  const input = el('input', {type: 'search', role: 'combobox', 'aria-expanded': 'false', 'aria-controls': id,
-    'aria-autocomplete': 'list', 'aria-label': label, autocomplete: 'off', spellcheck: 'false', placeholder});
+  const input = el('input', {
+    type: 'search',
+    role: 'combobox',
+    'aria-expanded': 'false',
+    'aria-controls': id,
+    'aria-autocomplete': 'list',
+    'aria-label': label,
+    autocomplete: 'off',
+    spellcheck: 'false',
+    placeholder,
+  });
   let at = -1;
   let asked = 0;
 
   const close = () => {
-    ++asked;  // what is still under way comes too late
+    ++asked; // what is still under way comes too late
     list.hidden = true;
     input.setAttribute('aria-expanded', 'false');
     input.removeAttribute('aria-activedescendant');
@@ -41,13 +50,28 @@ export function suggestions({label, placeholder, look, take}) {
     let found;
     try {
       found = await look(input.value.trim());
-    } catch (error) {
+    } catch {
       found = [];
     }
     if (mine !== asked || document.activeElement !== input) return;
-    list.replaceChildren(...found.map(({value, label: name, more}, i) => el('li', {id: `${id}-${i}`, role: 'option',
-      'aria-selected': 'false', onpointerdown: (event) => { event.preventDefault(); choose(value); }},
-    el('span', {}, name ?? value), more && el('small', {}, more))));
+    list.replaceChildren(
+      ...found.map(({value, label: name, more}, i) =>
+        el(
+          'li',
+          {
+            id: `${id}-${i}`,
+            role: 'option',
+            'aria-selected': 'false',
+            onpointerdown: (event) => {
+              event.preventDefault();
+              choose(value);
+            },
+          },
+          el('span', {}, name ?? value),
+          more && el('small', {}, more),
+        ),
+      ),
+    );
     at = -1;
     list.hidden = found.length === 0;
     input.setAttribute('aria-expanded', String(!list.hidden));
@@ -59,11 +83,13 @@ export function suggestions({label, placeholder, look, take}) {
   input.addEventListener('keydown', (event) => {
     if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
       event.preventDefault();
-      if (list.hidden) suggest(); else mark(at + (event.key === 'ArrowDown' ? 1 : at < 0 ? 0 : -1));
+      if (list.hidden) suggest();
+      else mark(at + (event.key === 'ArrowDown' ? 1 : at < 0 ? 0 : -1));
     } else if (event.key === 'Enter') {
       event.preventDefault();
       const option = list.children[at];
-      if (option) option.dispatchEvent(new PointerEvent('pointerdown', {bubbles: true, cancelable: true}));
+      if (option)
+        option.dispatchEvent(new PointerEvent('pointerdown', {bubbles: true, cancelable: true}));
       else choose(input.value.trim());
     } else if (event.key === 'Escape') {
       close();

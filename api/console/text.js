@@ -7,7 +7,8 @@ const kDay = 24 * kHour;
 const kTitleMax = 120;
 
 export const whole = (number) => kWhole.format(Math.round(number));
-export const signed = (number, digits = 2) => (number < 0 ? '−' : '+') + Math.abs(number).toFixed(digits);
+export const signed = (number, digits = 2) =>
+  (number < 0 ? '−' : '+') + Math.abs(number).toFixed(digits);
 
 /** A share between 0 and 1. */
 export function percent(share) {
@@ -55,11 +56,12 @@ export function when(ms) {
   return new Date(ms).toISOString().slice(0, 10);
 }
 
-export const plural = (count, one, many = `${one}s`) => `${whole(count)} ${count === 1 ? one : many}`;
+export const plural = (count, one, many = `${one}s`) =>
+  `${whole(count)} ${count === 1 ? one : many}`;
 
 /**
- * What an item is called and what else its text says: a title or name among its attributes, else the
- * first sentence of its text, else its id.
+ * What an item is called and what else its text says: a title or name among its attributes, else
+ * the first sentence of its text, else its id.
  */
 export function titleOf(item, id) {
   const text = (item?.text ?? '').trim();

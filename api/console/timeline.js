@@ -8,35 +8,72 @@ export const keyOf = ({item_id: item, action, time_ms: time}) => `${time} ${acti
 
 const day = (ms) => new Date(ms).toISOString().slice(0, 10);
 
+function kindOf(out, weight) {
+  if (out) return {kind: ' struck', title: 'struck out'};
+  if (weight === undefined) return {kind: ' unread', title: 'no attention'};
+  return {kind: '', title: `${percent(weight)} of all attention`};
+}
+
+/** `share` 0 .. 1, of the heaviest; `onpoint` and `onstrike` are told the behaviour. */
+function entry({behaviour, out, weight, share, name, onpoint, onstrike}) {
+  const {action, value, time_ms: time} = behaviour;
+  const {kind, title} = kindOf(out, weight);
+  const label = out ? 'Put back' : 'Strike out';
+  const number = value === undefined ? '' : ` ${+value.toPrecision(6)}`;
+  return el(
+    'li',
+    {
+      class: `behaviour${kind}`,
+      'data-key': keyOf(behaviour),
+      onpointerenter: () => onpoint(behaviour),
+      onpointerleave: () => onpoint(),
+    },
+    el('span', {class: 'share', style: {'--share': share}, title}),
+    el(
+      'span',
+      {class: 'what'},
+      el('b', {title: name}, name),
+      el('small', {}, `${action}${number}, ${when(time)}`),
+    ),
+    el(
+      'button',
+      {
+        type: 'button',
+        class: 'strike',
+        'aria-pressed': String(out),
+        title: label,
+        'aria-label': `${label}: ${action} of ${name}`,
+        onclick: () => onstrike(behaviour),
+      },
+      out ? '↺' : '✕',
+    ),
+  );
+}
+
 /**
- * The list. `share(behaviour)` is its mean weight, undefined where the model did not read it;
- * `onpoint(behaviour or nothing)`, `onstrike(behaviour)`.
+ * The list. `weightOf(behaviour)` is its mean weight over the list, undefined where nothing attends
+ * to it; `onpoint(behaviour or undefined)`, `onstrike(behaviour)`.
  */
-export function timeline({behaviours, struck, share, nameOf, onpoint, onstrike}) {
-  const most = Math.max(1e-9, ...behaviours.map((behaviour) => share(behaviour) ?? 0));
+export function timeline({behaviours, struck, weightOf, nameOf, onpoint, onstrike}) {
+  const weights = behaviours.map(weightOf);
+  const most = Math.max(1e-9, ...weights.map((weight) => weight ?? 0));
   const entries = [];
-  let last;
-  for (const behaviour of behaviours) {
-    const {action, value, time_ms: time} = behaviour;
-    if (day(time) !== last) {
-      last = day(time);
-      entries.push(el('li', {class: 'day', role: 'presentation'}, el('time', {datetime: last}, last)));
+  for (const [i, behaviour] of behaviours.entries()) {
+    const date = day(behaviour.time_ms);
+    if (i === 0 || date !== day(behaviours[i - 1].time_ms)) {
+      const time = el('time', {datetime: date}, date);
+      entries.push(el('li', {class: 'day', role: 'presentation'}, time));
     }
-    const key = keyOf(behaviour);
-    const out = struck.has(key);
-    const weight = share(behaviour);
+    const out = struck.has(keyOf(behaviour));
+    const share = (weights[i] ?? 0) / most;
     const name = nameOf(behaviour.item_id);
-    entries.push(el('li', {class: `behaviour${out ? ' struck' : ''}${weight === undefined && !out ? ' unread' : ''}`, 'data-key': key,
-      onpointerenter: () => onpoint(behaviour), onpointerleave: () => onpoint()},
-    el('span', {class: 'share', style: {'--share': weight === undefined ? 0 : weight / most},
-      title: weight === undefined ? (out ? 'struck out' : 'not read by the model') : `${percent(weight)} of all attention`}),
-    el('span', {class: 'what'}, el('b', {title: name}, name),
-      el('small', {}, `${action}${value === undefined ? '' : ` ${+value.toPrecision(6)}`}, ${when(time)}`)),
-    el('button', {type: 'button', class: 'strike', 'aria-pressed': String(out), title: out ? 'Put back' : 'Strike out',
-      'aria-label': `${out ? 'Put back' : 'Strike out'}: ${action} of ${name}`, onclick: () => onstrike(behaviour)}, out ? '↺' : '✕')));
+    entries.push(entry({behaviour, out, weight: weights[i], share, name, onpoint, onstrike}));
   }
-  const unread = behaviours.filter((behaviour) => share(behaviour) === undefined && !struck.has(keyOf(behaviour))).length;
-  return [el('ol', {class: 'timeline', tabindex: 0, 'aria-label': 'Behaviours, newest first'}, entries),
-    ...(unread > 0 && unread < behaviours.length
-      ? [el('p', {class: 'hint'}, `${plural(unread, 'behaviour')} got no attention: the model reads the newest alone.`)] : [])];
+  const list = {class: 'timeline', tabindex: 0, 'aria-label': 'Behaviours, newest first'};
+  const unread = behaviours.filter(
+    (behaviour, i) => weights[i] === undefined && !struck.has(keyOf(behaviour)),
+  ).length;
+  if (unread === 0 || unread === behaviours.length) return [el('ol', list, entries)];
+  const older = `${plural(unread, 'behaviour')} got no attention: the model reads the newest.`;
+  return [el('ol', list, entries), el('p', {class: 'hint'}, older)];
 }
