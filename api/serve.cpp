@@ -14,6 +14,7 @@
 #include "api/check_config.h"
 #include "api/commands.h"
 #include "api/config.h"
+#include "api/console.h"
 #include "api/declarations.h"
 #include "api/experiments_reload.h"
 #include "api/handler.h"
@@ -120,7 +121,7 @@ void serve(const ServeFlags& flags) {
     };
     options.host = configuration.http->host;
     options.port = configuration.http->port;
-    http.emplace(service, metrics, options);
+    http.emplace(service, metrics, options, Console{parse_console_mode(settings.console)});
   }
   std::vector<Supervision::Probe> probes = {
       [&](std::function<void()> answered) { server.probe(std::move(answered)); }};
@@ -141,6 +142,9 @@ void serve(const ServeFlags& flags) {
   spdlog::info("fovea {} on {}, {}", status.version, status.device, status.faiss);
   spdlog::info("serving Thrift on {}", server.address());
   if (http) spdlog::info("serving HTTP on {}", http->address());
+  if (http && settings.console != "off") {
+    spdlog::info("console at {}://{}/", options.tls ? "https" : "http", http->address());
+  }
   supervision.ready();
 
   const int received = wait_for_signal(io, signals);
