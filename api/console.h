@@ -19,7 +19,7 @@ ConsoleMode parse_console_mode(const std::string& text);
 
 struct Console {
   ConsoleMode mode = ConsoleMode::kOff;
-  ConsoleService* service = nullptr;  ///< What the page asks; not null unless `mode` is kOff.
+  ConsoleService* service = nullptr;  ///< What paths with JSON ask; not null where they are asked.
 };
 
 }  // namespace fovea::api

@@ -3,13 +3,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
 #include "api/console_assets.h"
+#include "api/console_service.h"
 
 namespace fovea::api {
 namespace {
+
+namespace json = boost::json;
 
 /// Everything that the page is made of comes from this server and from a file: what an item's text
 /// says is never run, whatever it says. Nobody shows the page within another.
@@ -96,8 +101,88 @@ HttpAnswer asset(const PathCall& call) {
   return answer;
 }
 
+// The arguments, by their names in the bodies.
+
+struct Version {
+  std::string name;
+};
+struct Look {
+  std::string prefix;
+  std::int32_t limit = 0;
+};
+struct ReportWanted {
+  std::string experiment;
+  std::string by;
+};
+
+template <typename Into, std::string Into::* kMember>
+constexpr JsonField<Into> text_field(std::string_view name) {
+  return {name,
+          [](std::string_view field, const json::value& value, Into& into) {
+            into.*kMember = string_of(field, value);
+          },
+          true};
+}
+
+constexpr std::array kLookFields = {
+    text_field<Look, &Look::prefix>("prefix"),
+    JsonField<Look>{"limit",
+                    [](std::string_view field, const json::value& value, Look& into) {
+                      into.limit = int32_of(field, value);
+                    },
+                    true}};
+
+ConsoleService& console(const PathCall& call) { return *call.to.console.service; }
+
+HttpAnswer show_engine(const PathCall& call) { return json_answer(console(call).engine()); }
+
+HttpAnswer show_versions(const PathCall& call) { return json_answer(console(call).versions()); }
+
+HttpAnswer show_training(const PathCall& call) {
+  static constexpr std::array kFields = {text_field<Version, &Version::name>("version")};
+  return json_answer(console(call).training(read_arguments(call, "training", kFields).name));
+}
+
+HttpAnswer roll_back(const PathCall& call) {
+  static constexpr std::array kFields = {text_field<Version, &Version::name>("to")};
+  return json_answer(console(call).roll_back(read_arguments(call, "rollback", kFields).name));
+}
+
+HttpAnswer look_for_users(const PathCall& call) {
+  const auto look = read_arguments(call, "users", kLookFields);
+  return json_answer(console(call).users(look.prefix, look.limit));
+}
+
+HttpAnswer look_for_items(const PathCall& call) {
+  const auto look = read_arguments(call, "items", kLookFields);
+  return json_answer(console(call).items(look.prefix, look.limit));
+}
+
+HttpAnswer show_experiments(const PathCall& call) {
+  return json_answer(console(call).experiments());
+}
+
+HttpAnswer show_report(const PathCall& call) {
+  static constexpr std::array kFields = {
+      text_field<ReportWanted, &ReportWanted::experiment>("experiment"),
+      text_field<ReportWanted, &ReportWanted::by>("by")};
+  const auto wanted = read_arguments(call, "report", kFields);
+  return json_answer(console(call).report(wanted.experiment, wanted.by));
+}
+
+constexpr std::array kJsonPaths = {
+    Path{"/console/engine", false, show_engine, Access::kLists},
+    Path{"/console/versions", false, show_versions, Access::kLists},
+    Path{"/console/training", true, show_training, Access::kLists},
+    Path{"/console/rollback", true, roll_back, Access::kChanges},
+    Path{"/console/users", true, look_for_users, Access::kLists},
+    Path{"/console/items", true, look_for_items, Access::kLists},
+    Path{"/console/experiments", false, show_experiments, Access::kLists},
+    Path{"/console/report", true, show_report, Access::kLists},
+};
+
 std::vector<Path> all_paths() {
-  std::vector<Path> paths;
+  std::vector<Path> paths(kJsonPaths.begin(), kJsonPaths.end());
   for (const Asset& each : console_assets()) {
     paths.push_back({each.path, false, asset, Access::kReads, true});
   }
