@@ -4,11 +4,14 @@ what is expected of it is console_test's."""
 import http.client
 import json
 import time
+import urllib.parse
 
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 PATIENCE_S = 60  # sanitizers are slow, and so are busy machines
 
@@ -62,8 +65,6 @@ class Page:
 
     def open(self, view, **given):
         """A view by its link, loaded anew."""
-        import urllib.parse
-
         query = urllib.parse.urlencode(given, quote_via=urllib.parse.quote)
         self.browser.get("about:blank")
         self.browser.get(f"{self.address}#{view}{'?' + query if query else ''}")
@@ -81,7 +82,10 @@ class Page:
         """Waits until `holds()` is true or returns something; fails with `what` and what is seen."""
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end:
-            found = holds()
+            try:
+                found = holds()
+            except StaleElementReferenceException:
+                continue  # drawn again while it was looked at
             if found:
                 return found
             time.sleep(0.05)
@@ -110,8 +114,8 @@ class Page:
 
     def fill(self, selector, text):
         field = self.wait(selector)[0]
-        field.clear()
-        field.send_keys(text)
+        field.send_keys(Keys.CONTROL, "a")
+        field.send_keys(Keys.BACKSPACE, text)
 
     def log(self):
         """What the browser complained of since the last call."""
