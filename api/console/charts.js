@@ -103,7 +103,7 @@ function datasets(lines) {
  * them; null where there is no value. `describe(value)` writes a value of the tooltip and the axis.
  * Its update({labels, lines}) draws others.
  */
-export function chart({caption, labels, lines, describe = (value) => value, zero = true, up}) {
+export function chart({caption, labels, lines, describe = (value) => value, zero = true}) {
   const canvas = el('canvas', {role: 'img', 'aria-label': caption});
   const figure = el(
     'figure',
@@ -134,7 +134,6 @@ export function chart({caption, labels, lines, describe = (value) => value, zero
             y: {
               beginAtZero: zero,
               ticks: {callback: describe, maxTicksLimit: 6},
-              ...(up && {title: {display: true, text: up}}),
             },
           },
           plugins: {

@@ -21,7 +21,7 @@ function fill(element, attributes, children) {
   return element;
 }
 
-/** An HTML element: el('a', {href: '#ask', onclick: f}, 'text', other). Absent children are none. */
+/** An HTML element: el('a', {href: '#ask', onclick: f}, 'text', other). No child: false, null. */
 export function el(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }

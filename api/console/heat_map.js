@@ -12,7 +12,7 @@ export class HeatMap {
   /**
    * `columns` are behaviours; `weights` [rows][columns], each 0 .. 1. `names.row(i)` and
    * `names.column(behaviour)` are said of a pair. `onpoint(row, column)` is called for each new
-   * pair, with nothing when there is none any more; `onstrike(behaviour)` when x or Delete is pressed.
+   * pair, with nothing when there is none any more; `onstrike(behaviour)` for x and Delete.
    */
   constructor({weights, columns, names, onpoint, onstrike}) {
     Object.assign(this, {weights, columns, names, onpoint, onstrike});

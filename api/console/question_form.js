@@ -135,8 +135,8 @@ function boostField(question, changed) {
 
 /**
  * The form, over a Question that it changes; `onask` is called when it has. Its complain(error)
- * says what was refused where it was typed, and returns whether it found the place; without an error
- * nothing is said any more.
+ * says what was refused where it was typed, and returns whether it found the place; without an
+ * error nothing is said any more.
  */
 export function questionForm(question, onask) {
   const changed = settled(onask, kTypingMs);
