@@ -20,10 +20,14 @@ const kIntroduction =
   'more of the item’s attention went there. Point at one, or use the arrow keys; x strikes its ' +
   'behaviour out.';
 
+const kNothingLeft = 'Nothing is left to rank: loosen the filter, or ask for somebody else.';
+const kEmpty = 'The catalogue is empty: putItems or fovea import fill it.';
+
 let parts; // the view's elements; undefined until it was shown
 let question = new Question();
 let actions = []; // what can be done with an item
 let writes = false;
+let empty = false; // the catalogue
 let asked = 0; // of several requests under way the last one counts
 let shown; // places by item id, of the list that changes are told from
 let opened; // the id of the item whose details are seen
@@ -120,7 +124,7 @@ function show({behaviours, ranked, places, because, said, took_ms}) {
   parts.results.replaceChildren(
     ...about(ranked, said, took_ms),
     ...(items.length === 0
-      ? [notice('', 'Nothing is left to rank: loosen the filter, or ask for somebody else.')]
+      ? [notice('', empty ? kEmpty : kNothingLeft)]
       : rows(items, heat, before ?? placesOf(ranked))),
     ...(before ? [left({items, before, after: places, nameOf})].filter(Boolean) : []),
   );
@@ -285,6 +289,7 @@ async function somebody() {
 export async function open(given, engine) {
   actions = engine.actions.filter(({weight}) => weight !== 0);
   writes = engine.console.writes;
+  empty = engine.items === 0;
   if (parts && (given.size === 0 || given.toString() === address)) {
     history.replaceState(null, '', question.toAddress());
     return parts.root;
