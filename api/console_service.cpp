@@ -272,7 +272,8 @@ json::object ConsoleService::training(std::string_view version) {
   json::array epochs;
   for (std::string_view rest = text; !rest.empty();) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());
-    epochs.push_back(json::parse({rest.data(), end}));
+    const std::string_view line = rest.substr(0, end);
+    epochs.push_back(json::parse({line.data(), line.size()}));
     rest.remove_prefix(std::min(end + 1, rest.size()));
   }
   return {{"epochs", std::move(epochs)}};

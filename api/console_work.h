@@ -59,6 +59,8 @@ class ConsoleWork {
   std::optional<ConsoleRollBack> last_roll_back() const;  ///< Absent: nobody asked yet.
 
   /// The newest there is. Begins another where there is none or it is older than kReportAgeMaxMs.
+  /// A delete_user waits for one that is being made. Throws engine::Unavailable where too many
+  /// wait.
   ConsoleReport report(const engine::Experiment& experiment, std::int64_t period_ms);
 
  private:
