@@ -8,8 +8,8 @@ SANITIZER_OPTIONS := ASAN_OPTIONS=detect_stack_use_after_return=1 UBSAN_OPTIONS=
 # The tests of what several threads enter: these run under the thread sanitizer.
 THREADED := store_threads_test record_test attributes_test live_index_test fresh_vectors_test \
   generational_index_test word_index_test item_vectors_test engine_test pipeline_test gpu_engine_on_host_test server_test \
-  contract_test http_test tls_test workers_test overload_test effect_test gone_items_test \
-  experiments_serving_test
+  contract_test http_test console_http_test console_service_test tls_test workers_test overload_test effect_test \
+  gone_items_test experiments_serving_test
 THREADED_NAMES := (^|[.])($(subst $() ,|,$(THREADED)))[.]
 OURS = git ls-files '*.h' '*.cpp' '*.cuh' '*.cu'
 
@@ -23,7 +23,7 @@ export OMP_WAIT_POLICY := passive
 build: build/build.ninja ## Build the program: build/fovea
 	@ninja -C build -j $(JOBS) fovea
 
-demo: build ## See the whole path in a terminal; SOURCE=DIR: on your own items.jsonl and events.jsonl
+demo: build ## See the whole path in a terminal and a browser; SOURCE=DIR: on your own items.jsonl and events.jsonl
 	@build/fovea demo $(if $(SOURCE),--source "$(SOURCE)")
 
 test: install-test build/build.ninja ## Build and run every test

@@ -1,22 +1,32 @@
-// fovea demo: import or generate, learn, measure, serve, ask, in one terminal. Owns the story; each
-// step is the program's own.
+// fovea demo: import or generate, learn, measure, serve, ask, in one terminal, then the console in
+// a browser. Owns the story; each step is the program's own.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include "api/client.h"
 #include "api/commands.h"
+#include "api/console_service.h"
 #include "api/evaluation.h"
+#include "api/handler.h"
+#include "api/http_server.h"
 #include "api/import.h"
 #include "api/learn_progress.h"
+#include "api/measured_service.h"
 #include "api/server.h"
 #include "api/visit.h"
 #include "engine/engine.h"
@@ -30,9 +40,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// How long the page is served where nobody sits who could end it: scripts go on.
+constexpr std::chrono::seconds kPageOfAScript{60};
+constexpr int kPageSecondsMax = 86'400;
+
 struct DemoFlags {
   std::optional<fs::path> source;
   std::optional<fs::path> data;
+  std::optional<int> page_seconds;  // absent: until it is ended, or kPageOfAScript
 };
 
 /// Gone with the object, with all that is in it.
@@ -168,6 +183,47 @@ void go_on(const DemoFlags& flags, const std::string& user) {
       data, user);
 }
 
+/// Absent: until somebody ends it.
+std::optional<std::chrono::seconds> page_time(const DemoFlags& flags) {
+  if (flags.page_seconds) return std::chrono::seconds{*flags.page_seconds};
+  if (::isatty(STDOUT_FILENO) == 1) return std::nullopt;
+  return kPageOfAScript;
+}
+
+/// Returns when `time` has passed, or at SIGINT or SIGTERM.
+void serve_page(engine::Engine& engine, MeasuredService& service, const Server& thrift,
+                const fs::path& data, std::optional<std::chrono::seconds> time) {
+  namespace asio = boost::asio;
+  std::optional<ConsoleService> console;  // outlives the server that asks it
+  std::optional<HttpServer> http;
+  const auto ports = [&] {
+    return std::vector<PortFigures>{
+        {"thrift", thrift.connections(), thrift.requests(), thrift.refused()},
+        {"http", http->connections(), http->requests(), http->refused()}};
+  };
+  console.emplace(engine, service, data, ports, ConsoleRights{});
+  ServerOptions options;
+  options.port = 0;
+  http.emplace(
+      service, [&] { return service.metrics_text(ports()); }, options,
+      Console{ConsoleMode::kOn, &*console});
+
+  asio::io_context io{1};
+  asio::signal_set signals(io, SIGINT, SIGTERM);
+  asio::steady_timer end(io);
+  signals.async_wait([&](const boost::system::error_code&, int) { io.stop(); });
+  if (time) {
+    end.expires_after(*time);
+    end.async_wait([&](const boost::system::error_code&) { io.stop(); });
+  }
+  http->start();
+  std::cout << fmt::format("\nLook at it in a browser ({}):\nhttp://{}/\n",
+                           time ? fmt::format("for {} s", time->count()) : "Ctrl-C ends it",
+                           http->address())
+            << std::flush;
+  io.run();
+}
+
 void run(const DemoFlags& flags) {
   spdlog::set_level(spdlog::level::warn);  // the story is told on stdout
   std::optional<TemporaryDirectory> temporary;
@@ -191,9 +247,11 @@ void run(const DemoFlags& flags) {
   const auto engine = engine::Engine::open(data);
   measure(*engine, progress);
 
+  Handler handler(*engine);
+  MeasuredService service(handler);
   ServerOptions server_options;
   server_options.port = 0;
-  Server server(*engine, server_options);
+  Server server(service, server_options);
   server.start();
   Client client({"127.0.0.1", server.port()});
   Status status;
@@ -206,8 +264,9 @@ void run(const DemoFlags& flags) {
   } catch (const std::exception& error) {
     throw std::runtime_error(client.explain(error));
   }
-  server.stop();
   go_on(flags, user);
+  const auto time = page_time(flags);
+  if (!time || time->count() > 0) serve_page(*engine, service, server, data, time);
 }
 
 }  // namespace
@@ -217,8 +276,9 @@ void add_demo(CLI::App& app) {
   CLI::App* command = app.add_subcommand("demo", "Show everything in a minute");
   command->footer(
       "A catalogue and its users, a trained model's quality, one user's list, one new behaviour,\n"
-      "the list reordered, and why. On a generated catalogue, or on your own items.jsonl and\n"
-      "events.jsonl.\n\n"
+      "the list reordered, and why; then the page that shows all of it in a browser. On a "
+      "generated\n"
+      "catalogue, or on your own items.jsonl and events.jsonl.\n\n"
       "Example:\n  fovea demo --data shop");
   command->add_option("--source", flags->source, "Directory with items.jsonl and events.jsonl")
       ->type_name("DIR");
@@ -226,6 +286,13 @@ void add_demo(CLI::App& app) {
       ->add_option("--data", flags->data,
                    "Data directory to make and keep; a temporary one otherwise")
       ->type_name("DIR");
+  command
+      ->add_option(
+          "--page-seconds", flags->page_seconds,
+          "How long the page is served; 0: not at all. Otherwise until Ctrl-C, and for 60 s "
+          "where the output is no terminal")
+      ->type_name("S")
+      ->check(CLI::Range(0, kPageSecondsMax));
   command->callback([flags] { run(*flags); });
 }
 

@@ -76,6 +76,7 @@ struct RankRequest {
   16: optional string page_token                 // from the response before: the next page, nothing repeated
   17: optional map<string, string> variants      // force experiment -> variant, for tests and previews
   18: optional string traceparent                // W3C trace context, copied to logs
+  19: optional bool preview = false              // look without leaving a trace: no exposure is written, no trial
 }
 
 /** How much of the attention the ranker paid to one behaviour; weights of one item sum to at most 1. */

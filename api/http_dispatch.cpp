@@ -1,5 +1,6 @@
-// One table of paths. A body is read into wire structs within limits, answered by the service, and
-// written as JSON; lists of answers are written entry by entry, so that their limit bounds memory.
+// The contract's table of paths. A body is read into wire structs within limits, answered by the
+// service, and written as JSON; lists of answers are written entry by entry, so that their limit
+// bounds memory.
 #include "api/http_dispatch.h"
 
 #include <fmt/format.h>
@@ -11,10 +12,10 @@
 #include <vector>
 
 #include "api/call.h"
-#include "api/json.h"
-#include "api/json_fields.h"
+#include "api/console_dispatch.h"
+#include "api/http_access.h"
+#include "api/http_path.h"
 #include "api/trace_context.h"
-#include "api/wire_json.h"
 #include "engine/request_id.h"
 
 namespace fovea::api {
@@ -26,22 +27,8 @@ using Name = std::string_view;
 /// Of a target that is no path, in what is answered.
 constexpr std::size_t kTargetBytesMax = 64;
 
-/// What a path's function works with.
-struct Call {
-  const HttpService& to;
-  std::string_view body;
-};
-
-json::object read_body(const Call& call) { return parse_object(call.body, kBodyDepthMax); }
-
-HttpAnswer json_answer(const json::object& object) {
-  HttpAnswer answer;
-  answer.body = json::serialize(object) + '\n';
-  return answer;
-}
-
 template <typename Entry>
-HttpAnswer list_answer(const Call& call, Name name, const std::vector<Entry>& entries) {
+HttpAnswer list_answer(const PathCall& call, Name name, const std::vector<Entry>& entries) {
   HttpAnswer answer;
   answer.body = fmt::format("{{\"{}\":[", name);
   for (const Entry& entry : entries) {
@@ -75,14 +62,7 @@ struct User {
   std::string user_id;
 };
 
-template <typename Arguments, std::size_t kCount>
-Arguments read_arguments(const Call& call, Name what,
-                         const std::array<JsonField<Arguments>, kCount>& fields) {
-  return read_fields<Arguments>(read_body(call), what,
-                                std::span<const JsonField<Arguments>>(fields));
-}
-
-HttpAnswer rank(const Call& call) {
+HttpAnswer rank(const PathCall& call) {
   RankResponse response;
   call.to.service.rank(response, rank_request_from_json(read_body(call)));
   HttpAnswer answer = json_answer(to_json(response));
@@ -90,7 +70,7 @@ HttpAnswer rank(const Call& call) {
   return answer;
 }
 
-HttpAnswer rank_many(const Call& call) {
+HttpAnswer rank_many(const PathCall& call) {
   static constexpr std::array kFields = {
       JsonField<Requests>{"requests",
                           [](Name field, const json::value& value, Requests& into) {
@@ -104,7 +84,7 @@ HttpAnswer rank_many(const Call& call) {
   return answer;
 }
 
-HttpAnswer record(const Call& call) {
+HttpAnswer record(const PathCall& call) {
   static constexpr std::array kFields = {
       JsonField<Events>{"events",
                         [](Name field, const json::value& value, Events& into) {
@@ -115,7 +95,7 @@ HttpAnswer record(const Call& call) {
   return json_answer({{"recorded", call.to.service.record(arguments.events)}});
 }
 
-HttpAnswer put_items(const Call& call) {
+HttpAnswer put_items(const PathCall& call) {
   static constexpr std::array kFields = {
       JsonField<Items>{"items",
                        [](Name field, const json::value& value, Items& into) {
@@ -133,18 +113,18 @@ constexpr std::array kItemIds = {
                        },
                        true}};
 
-HttpAnswer remove_items(const Call& call) {
+HttpAnswer remove_items(const PathCall& call) {
   const auto arguments = read_arguments(call, "removeItems", kItemIds);
   return json_answer({{"removed", call.to.service.removeItems(arguments.item_ids)}});
 }
 
-HttpAnswer get_items(const Call& call) {
+HttpAnswer get_items(const PathCall& call) {
   std::vector<Item> items;
   call.to.service.getItems(items, read_arguments(call, "getItems", kItemIds).item_ids);
   return list_answer(call, "items", items);
 }
 
-HttpAnswer get_history(const Call& call) {
+HttpAnswer get_history(const PathCall& call) {
   static constexpr std::array kFields = {
       JsonField<History>{"user_id",
                          [](Name field, const json::value& value, History& into) {
@@ -162,7 +142,7 @@ HttpAnswer get_history(const Call& call) {
   return list_answer(call, "events", events);
 }
 
-HttpAnswer delete_user(const Call& call) {
+HttpAnswer delete_user(const PathCall& call) {
   static constexpr std::array kFields = {
       JsonField<User>{"user_id",
                       [](Name field, const json::value& value, User& into) {
@@ -173,37 +153,30 @@ HttpAnswer delete_user(const Call& call) {
   return json_answer({});
 }
 
-HttpAnswer status(const Call& call) {
+HttpAnswer status(const PathCall& call) {
   Status status;
   call.to.service.status(status);
   return json_answer(to_json(status));
 }
 
-HttpAnswer livez(const Call&) { return json_answer({{"live", true}}); }
+HttpAnswer livez(const PathCall&) { return json_answer({{"live", true}}); }
 
-HttpAnswer readyz(const Call& call) {
+HttpAnswer readyz(const PathCall& call) {
   const std::string draining = call.to.draining();
   return draining.empty() ? json_answer({{"ready", true}}) : http_error(503, draining);
 }
 
-HttpAnswer metrics(const Call& call) {
+HttpAnswer metrics(const PathCall& call) {
   HttpAnswer answer;
   answer.body = call.to.metrics();
   answer.content_type = "text/plain; version=0.0.4; charset=utf-8";
   return answer;
 }
 
-struct Path {
-  Name path;
-  bool posted;  // with a body; otherwise read with GET or HEAD
-  HttpAnswer (*answer)(const Call& call);
-  Access access = Access::kChanges;
-};
-
 constexpr std::array kPaths = {
-    Path{"/livez", false, livez, Access::kReads},
-    Path{"/readyz", false, readyz, Access::kReads},
-    Path{"/metrics", false, metrics, Access::kReads},
+    Path{"/livez", false, livez, Access::kReads, true},
+    Path{"/readyz", false, readyz, Access::kReads, true},
+    Path{"/metrics", false, metrics, Access::kReads, true},
     Path{"/v1/status", false, status, Access::kReads},
     Path{"/v1/rank", true, rank, Access::kReads},
     Path{"/v1/rankMany", true, rank_many, Access::kReads},
@@ -215,18 +188,17 @@ constexpr std::array kPaths = {
     Path{"/v1/users/delete", true, delete_user},
 };
 
-/// In what is answered: short, and printable.
-std::string printable(Name text) {
-  std::string result(text.substr(0, kTargetBytesMax));
-  std::replace_if(result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  if (text.size() > kTargetBytesMax) result += "...";
-  return result;
+std::array<std::span<const Path>, 2> tables(const HttpService& service) {
+  const bool console = service.console.mode != ConsoleMode::kOff;
+  return {kPaths, console ? console_paths() : std::span<const Path>()};
 }
 
-HttpAnswer unknown_path(Name target) {
+HttpAnswer unknown_path(const HttpService& service, Name target) {
   std::string paths;
-  for (const Path& path : kPaths) {
-    paths += fmt::format("{}{}", paths.empty() ? "" : ", ", path.path);
+  for (const auto table : tables(service)) {
+    for (const Path& path : table) {
+      paths += fmt::format("{}{}", paths.empty() ? "" : ", ", path.path);
+    }
   }
   return http_error(404,
                     fmt::format("there is no path '{}'; there are {}", printable(target), paths));
@@ -251,29 +223,6 @@ bool is_json(Name content_type) {
   return same && (rest.empty() || rest.front() == ';' || rest.front() == ' ');
 }
 
-/// Absent: it may be answered.
-std::optional<HttpAnswer> unauthorised(const Path& path, const Tokens& tokens, Name authorization) {
-  constexpr Name kBearer = "bearer ";
-  const bool given =
-      authorization.size() > kBearer.size() &&
-      std::equal(kBearer.begin(), kBearer.end(), authorization.begin(),
-                 [](char a, char b) { return a == (b == ' ' ? b : static_cast<char>(b | 0x20)); });
-  if (given) {
-    const Name rest = authorization.substr(kBearer.size());
-    const auto begin = rest.find_first_not_of(' ');
-    if (begin != Name::npos && tokens.contain(rest.substr(begin))) return std::nullopt;
-  }
-  HttpAnswer answer = http_error(
-      401,
-      given ? fmt::format("{} changes the store, and the token is none of this server's", path.path)
-            : fmt::format("{} changes the store; give a token of this server with the header "
-                          "Authorization: Bearer TOKEN",
-                          path.path));
-  answer.authenticate =
-      given ? R"(Bearer realm="fovea", error="invalid_token")" : R"(Bearer realm="fovea")";
-  return answer;
-}
-
 HttpAnswer failed(const Path& path, std::string_view why) {
   HttpAnswer answer =
       http_error(500, fmt::format("{} failed; the server's log says why", path.path));
@@ -281,7 +230,7 @@ HttpAnswer failed(const Path& path, std::string_view why) {
   return answer;
 }
 
-HttpAnswer answer_path(const Path& path, const Call& call) {
+HttpAnswer answer_path(const Path& path, const PathCall& call) {
   try {
     HttpAnswer answer = path.answer(call);
     if (answer.body.size() <= call.to.answer_bytes_max) return answer;
@@ -297,6 +246,8 @@ HttpAnswer answer_path(const Path& path, const Call& call) {
     return http_error(400, error.message, error.field);
   } catch (const Overloaded& error) {
     return http_error(error);
+  } catch (const engine::Unavailable& error) {
+    return http_error(503, error.what());
   } catch (const Unavailable& error) {
     return http_error(503, error.message);
   } catch (const std::bad_alloc&) {
@@ -306,21 +257,22 @@ HttpAnswer answer_path(const Path& path, const Call& call) {
   }
 }
 
-const Path* find_path(Name target) {
-  const auto* found = std::find_if(kPaths.begin(), kPaths.end(),
-                                   [&](const Path& path) { return path.path == target; });
-  return found == kPaths.end() ? nullptr : found;
+const Path* find_path(const HttpService& service, Name target) {
+  const Path* found = nullptr;
+  for (const auto table : tables(service)) {
+    for (const Path& path : table) {
+      if (path.path == target) found = &path;
+    }
+  }
+  return found;
 }
 
 HttpAnswer answer_call(const HttpService& service, const HttpCall& call) {
-  const Path* path = find_path(call.target);
-  if (path == nullptr) return unknown_path(call.target);
+  const Path* path = find_path(service, call.target);
+  if (path == nullptr) return unknown_path(service, call.target);
   const bool read = call.method == "GET" || call.method == "HEAD";
   if (path->posted ? call.method != "POST" : !read) return wrong_method(*path, call.method);
-  if (service.tokens != nullptr && path->access == Access::kChanges) {
-    auto refusal = unauthorised(*path, *service.tokens, call.authorization);
-    if (refusal) return *std::move(refusal);
-  }
+  if (auto refusal = not_allowed(service, *path, call)) return *std::move(refusal);
   if (!path->posted && !call.body.empty()) {
     return http_error(400, fmt::format("{} takes no body", path->path));
   }
@@ -329,7 +281,7 @@ HttpAnswer answer_call(const HttpService& service, const HttpCall& call) {
                                        "header Content-Type",
                                        path->path));
   }
-  return answer_path(*path, {service, call.body});
+  return answer_path(*path, {service, call});
 }
 
 /// The line of what no method has seen: a body that is no JSON, a path that there is not.
@@ -350,10 +302,26 @@ void log_refused(const HttpService& service, const HttpCall& call, const NamedCa
 
 }  // namespace
 
-bool answered_at_once(std::string_view target) {
-  const Path* path = find_path(target);
-  return path == nullptr || path->answer == livez || path->answer == readyz ||
-         path->answer == metrics;
+boost::json::object read_body(const PathCall& call) {
+  return parse_object(call.asked.body, kBodyDepthMax);
+}
+
+HttpAnswer json_answer(const json::object& object) {
+  HttpAnswer answer;
+  answer.body = json::serialize(object) + '\n';
+  return answer;
+}
+
+std::string printable(std::string_view text) {
+  std::string result(text.substr(0, kTargetBytesMax));
+  std::replace_if(result.begin(), result.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  if (text.size() > kTargetBytesMax) result += "...";
+  return result;
+}
+
+bool answered_at_once(const HttpService& service, std::string_view target) {
+  const Path* path = find_path(service, target);
+  return path == nullptr || path->at_once;
 }
 
 HttpAnswer dispatch(const HttpService& service, const HttpCall& call) {

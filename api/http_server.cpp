@@ -39,6 +39,11 @@ std::string_view only_field(const http::fields& fields, beast::string_view name)
   return first != last && std::next(first) == last ? view(first->value()) : std::string_view();
 }
 
+std::optional<std::string_view> field_if_any(const http::fields& fields, http::field name) {
+  const auto found = fields.find(name);
+  return found == fields.end() ? std::nullopt : std::optional(view(found->value()));
+}
+
 /// Whether a Host header names this machine whoever reads it: localhost or a loopback address.
 bool names_loopback(beast::string_view host) {
   if (host.starts_with('[')) {
@@ -76,14 +81,16 @@ std::optional<HttpAnswer> too_slow(std::chrono::milliseconds read_timeout) {
 }  // namespace
 
 struct HttpServer::State {
-  State(FoveaIf& answering, std::function<std::string()> metrics, ServerOptions given)
+  State(FoveaIf& answering, std::function<std::string()> metrics, ServerOptions given,
+        Console console)
       : options(std::move(given)),
         service{answering,
                 std::move(metrics),
                 [this] { return draining ? "the server is ending; ask another one" : ""; },
                 options.reply_bytes_max,
                 options.log_requests,
-                options.tokens.get()} {}
+                options.tokens.get(),
+                console} {}
 
   asio::awaitable<void> converse(Connection& connection);
   asio::awaitable<bool> first_bytes(Connection& connection, beast::flat_buffer& buffer);
@@ -102,8 +109,8 @@ struct HttpServer::State {
 };
 
 HttpServer::HttpServer(FoveaIf& service, std::function<std::string()> metrics,
-                       ServerOptions options)
-    : state_(std::make_unique<State>(service, std::move(metrics), std::move(options))) {}
+                       ServerOptions options, Console console)
+    : state_(std::make_unique<State>(service, std::move(metrics), std::move(options), console)) {}
 
 HttpServer::~HttpServer() { stop(); }
 
@@ -210,8 +217,14 @@ asio::awaitable<HttpAnswer> HttpServer::State::answer(const Parser& parser) {
                       view(request[http::field::content_type]),
                       {static_cast<const char*>(body.data()), body.size()},
                       only_field(request, "traceparent"),
-                      view(request[http::field::authorization])};
-  if (answered_at_once(call.target)) co_return dispatch(service, call);
+                      view(request[http::field::authorization]),
+                      view(host),
+                      field_if_any(request, http::field::origin),
+                      view(request[http::field::accept_encoding]),
+                      view(request[http::field::if_none_match]),
+                      options.tls != nullptr,
+                      connections.loopback()};
+  if (answered_at_once(service, call.target)) co_return dispatch(service, call);
   if (const auto overloaded = connections.overload()) co_return http_error(*overloaded);
   const std::function<HttpAnswer()> work = [this, &call] {
     try {
@@ -229,8 +242,11 @@ asio::awaitable<bool> HttpServer::State::write(Connection& connection, HttpAnswe
                                                unsigned version, bool head, bool keep_alive) {
   http::response<http::string_body> response(static_cast<http::status>(answer.status), version);
   const auto type = answer.content_type;
-  response.set(http::field::content_type, {type.data(), type.size()});
+  if (!type.empty()) response.set(http::field::content_type, {type.data(), type.size()});
   response.set(http::field::cache_control, "no-store");
+  for (auto& [name, value] : answer.headers) {
+    response.set(beast::string_view(name.data(), name.size()), value);
+  }
   response.set("X-Request-Id",
                answer.request_id.empty() ? engine::new_request_id() : std::move(answer.request_id));
   if (!answer.allow.empty()) {
@@ -245,7 +261,8 @@ asio::awaitable<bool> HttpServer::State::write(Connection& connection, HttpAnswe
     response.set(http::field::retry_after, std::to_string(seconds));
   }
   response.keep_alive(keep_alive);
-  response.content_length(answer.body.size());
+  // A 304 would tell with it how long the content is that it leaves out.
+  if (answer.status != 304) response.content_length(answer.body.size());
   if (!head) response.body() = std::move(answer.body);
   connection.reading_request = false;
   connection.wait_at_most(options.write_timeout);

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "api/console.h"
 #include "api/server.h"
 
 namespace fovea::api {
@@ -18,10 +19,11 @@ inline constexpr std::uint32_t kHttpHeaderBytesMax = 8 * 1024;
 /// start(), drain() and stop() from one thread at a time; the rest from any.
 class HttpServer {
  public:
-  /// As Server's; the longest body is `frame_bytes_max`. `service`, and what `metrics` reads, must
-  /// outlive the server; `metrics` answers /metrics, on the network thread: it must not wait for a
-  /// disk.
-  HttpServer(FoveaIf& service, std::function<std::string()> metrics, ServerOptions options);
+  /// As Server's; the longest body is `frame_bytes_max`. `service`, the console's, and what
+  /// `metrics` reads, must outlive the server; `metrics` answers /metrics, on the network thread:
+  /// it must not wait for a disk.
+  HttpServer(FoveaIf& service, std::function<std::string()> metrics, ServerOptions options,
+             Console console = {});
   ~HttpServer();  ///< Stops.
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

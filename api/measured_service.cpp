@@ -10,9 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <mutex>
+#include <numeric>
 #include <sstream>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace fovea::api {
 namespace {
@@ -43,6 +46,47 @@ constexpr std::array<const char*, kResults> kResultNames = {"ok", "invalid", "ov
 /// As RankedItem::source; the last one stands for what a later engine may add.
 constexpr std::array<std::string_view, 6> kSources = {"vectors",   "words", "popular",
                                                       "candidate", "pin",   "other"};
+
+/// As RankResponse::stage_us; a stage that a later engine adds is named here.
+constexpr std::array<const char*, 4> kRankStages = {"history", "candidates", "rerank", "respond"};
+
+/// Microseconds of one list, by stage.
+using StageTimes = std::array<std::int64_t, kRankStages.size()>;
+
+/// The newest lists' times. Thread-safe.
+class RecentTimes {
+ public:
+  void add(const StageTimes& times) {
+    const std::lock_guard lock(mutex_);
+    if (times_.size() < kRecentLists) {
+      times_.push_back(times);
+    } else {
+      times_[oldest_] = times;
+      oldest_ = (oldest_ + 1) % kRecentLists;
+    }
+  }
+
+  std::vector<StageTimes> copy() const {
+    const std::lock_guard lock(mutex_);
+    return times_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<StageTimes> times_;
+  std::size_t oldest_ = 0;
+};
+
+/// Of at least one value, which are put in another order.
+Percentiles percentiles(std::vector<std::int64_t>& values) {
+  const auto at = [&](std::size_t percent) {
+    const std::size_t rank = (values.size() * percent + 99) / 100;  // from 1
+    const auto place = values.begin() + static_cast<std::ptrdiff_t>(rank - 1);
+    std::nth_element(values.begin(), place, values.end());
+    return *place;
+  };
+  return {at(50), at(99)};
+}
 
 /// Seconds. From a cached rank on few items to what nobody waits for, thrice per power of ten.
 const prometheus::Histogram::BucketBoundaries kSeconds = {
@@ -147,6 +191,8 @@ struct MeasuredService::Metrics {
   std::array<prometheus::Counter*, kSources.size()> ranked_items{};
   prometheus::Counter* lists = nullptr;
   prometheus::Counter* degraded_lists = nullptr;
+  std::array<prometheus::Histogram*, kRankStages.size()> stage_seconds{};
+  RecentTimes recent;
 };
 
 MeasuredService::Metrics::Metrics() {
@@ -175,6 +221,13 @@ MeasuredService::Metrics::Metrics() {
                         .Help("Ranked lists of which a stage was cut short or replaced.")
                         .Register(registry)
                         .Add({});
+  auto& stages = prometheus::BuildHistogram()
+                     .Name("fovea_stage_seconds")
+                     .Help("Of ranked lists, by the four steps of a ranking.")
+                     .Register(registry);
+  for (std::size_t stage = 0; stage < kRankStages.size(); ++stage) {
+    stage_seconds[stage] = &stages.Add({{"stage", kRankStages[stage]}}, kSeconds);
+  }
   auto& sources = prometheus::BuildCounter()
                       .Name("fovea_ranked_items_total")
                       .Help("Items in ranked lists, by source; popular is the fallback.")
@@ -187,6 +240,14 @@ MeasuredService::Metrics::Metrics() {
 void MeasuredService::Metrics::count_list(const RankResponse& response) {
   lists->Increment();
   if (response.degraded) degraded_lists->Increment();
+  StageTimes times{};
+  for (std::size_t i = 0; i < kRankStages.size(); ++i) {
+    const auto stage = response.stage_us.find(kRankStages[i]);
+    if (stage == response.stage_us.end()) continue;
+    times[i] = stage->second;
+    stage_seconds[i]->Observe(static_cast<double>(stage->second) / 1e6);
+  }
+  recent.add(times);
   std::array<std::size_t, kSources.size()> counts{};
   for (const RankedItem& item : response.items) {
     const auto* source = std::find(kSources.begin(), kSources.end() - 1, item.source);
@@ -240,6 +301,34 @@ void MeasuredService::deleteUser(const std::string& user_id) {
 
 void MeasuredService::status(Status& status) {
   metrics_->measure(kStatus, [&] { service_.status(status); });
+}
+
+ServiceFigures MeasuredService::figures() const {
+  ServiceFigures figures;
+  for (std::size_t method = 0; method < kMethods; ++method) {
+    const auto count = [&](Result result) {
+      return static_cast<std::uint64_t>(metrics_->requests[method][result]->Value());
+    };
+    figures.methods.push_back({kMethodNames[method], count(kOk), count(kInvalid),
+                               count(kOverloaded), count(kUnavailable), count(kFailed)});
+  }
+  figures.lists = static_cast<std::uint64_t>(metrics_->lists->Value());
+  figures.degraded_lists = static_cast<std::uint64_t>(metrics_->degraded_lists->Value());
+  const std::vector<StageTimes> times = metrics_->recent.copy();
+  figures.recent_lists = times.size();
+  if (times.empty()) return figures;
+  std::vector<std::int64_t> values(times.size());
+  const auto of = [&](const auto& value) {
+    std::ranges::transform(times, values.begin(), value);
+    return percentiles(values);
+  };
+  figures.total = of([](const StageTimes& list) {
+    return std::accumulate(list.begin(), list.end(), std::int64_t{0});
+  });
+  for (std::size_t i = 0; i < kRankStages.size(); ++i) {
+    figures.stages[kRankStages[i]] = of([i](const StageTimes& list) { return list[i]; });
+  }
+  return figures;
 }
 
 std::string MeasuredService::metrics_text(std::span<const PortFigures> ports) {

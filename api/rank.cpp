@@ -35,7 +35,7 @@ namespace json = boost::json;
 using Clock = std::chrono::steady_clock;
 
 /// Whoever waits for a GPU needs no core, and while one batch is ranked there the next one gathers.
-constexpr std::size_t kThreadsOfGpu = 128;
+constexpr std::size_t kBatchThreadsOfGpu = 128;
 constexpr std::uint64_t kShardsMax = 1'000'000;
 constexpr std::int64_t kTimeMsMax = 253'402'300'799'999;  // the end of the year 9999
 
@@ -276,7 +276,7 @@ void rank(RankFlags flags) {
   run.model_version = engine->status().model_version;
   if (flags.threads == 0) {
     flags.threads = engine->snapshot().gpu != nullptr
-                        ? kThreadsOfGpu
+                        ? kBatchThreadsOfGpu
                         : std::max(1U, std::thread::hardware_concurrency());
   }
 

@@ -14,6 +14,8 @@
 #include "api/check_config.h"
 #include "api/commands.h"
 #include "api/config.h"
+#include "api/console.h"
+#include "api/console_service.h"
 #include "api/declarations.h"
 #include "api/experiments_reload.h"
 #include "api/handler.h"
@@ -109,18 +111,25 @@ void serve(const ServeFlags& flags) {
   FoveaIf& service =
       options.log_requests.any() ? static_cast<FoveaIf&>(logged) : static_cast<FoveaIf&>(measured);
   Server server(service, options);
+  std::optional<ConsoleService> console;  // outlives the server that asks it
   std::optional<HttpServer> http;
+  const auto ports = [&] {
+    return std::vector<PortFigures>{
+        {"thrift", server.connections(), server.requests(), server.refused()},
+        {"http", http->connections(), http->requests(), http->refused()}};
+  };
   if (configuration.http) {
-    const auto metrics = [&] {
-      const std::vector<PortFigures> ports = {
-          {"thrift", server.connections(), server.requests(), server.refused()},
-          {"http", http->connections(), http->requests(), http->refused()},
-      };
-      return measured.metrics_text(ports);
-    };
+    const ConsoleMode mode = parse_console_mode(settings.console);
+    if (mode != ConsoleMode::kOff) {
+      console.emplace(
+          *engine, measured, flags.data, ports,
+          ConsoleRights{.writes = mode == ConsoleMode::kOn, .token = options.tokens != nullptr});
+    }
     options.host = configuration.http->host;
     options.port = configuration.http->port;
-    http.emplace(service, metrics, options);
+    http.emplace(
+        service, [&] { return measured.metrics_text(ports()); }, options,
+        Console{mode, console ? &*console : nullptr});
   }
   std::vector<Supervision::Probe> probes = {
       [&](std::function<void()> answered) { server.probe(std::move(answered)); }};
@@ -141,6 +150,9 @@ void serve(const ServeFlags& flags) {
   spdlog::info("fovea {} on {}, {}", status.version, status.device, status.faiss);
   spdlog::info("serving Thrift on {}", server.address());
   if (http) spdlog::info("serving HTTP on {}", http->address());
+  if (console) {
+    spdlog::info("console at {}://{}/", options.tls ? "https" : "http", http->address());
+  }
   supervision.ready();
 
   const int received = wait_for_signal(io, signals);

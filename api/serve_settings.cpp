@@ -16,6 +16,7 @@
 #include <variant>
 
 #include "api/address.h"
+#include "api/console.h"
 #include "api/log.h"
 #include "api/request_log.h"
 #include "index/word_reader.h"
@@ -84,6 +85,11 @@ const std::array kSettings = {
             [](const std::string& text) {
               if (!text.empty()) check_address(text);
             }},
+    Setting{"console", "--console", "WHAT", kListening,
+            "The page at the HTTP port's address, for a browser: on, read-only (it changes "
+            "nothing), or off",
+            +[](ServeSettings& to) -> std::string& { return to.console; }, 0, 0,
+            [](const std::string& text) { parse_console_mode(text); }},
     Setting{"insecure", "--insecure", "", kListening,
             "Let other machines connect, without encryption",
             +[](ServeSettings& to) -> bool& { return to.server.insecure; }},

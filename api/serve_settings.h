@@ -25,6 +25,7 @@ namespace fovea::api {
 struct ServeSettings {
   std::string thrift = "127.0.0.1:7070";  ///< HOST:PORT
   std::string http;                       ///< HOST:PORT; empty: no such port.
+  std::string console = "on";             ///< That port's page: on, read-only or off.
   std::string device = "auto";            ///< cpu, gpu or auto.
   std::string tls_cert;                   ///< Files; empty: the wire is not encrypted.
   std::string tls_key;                    ///< Named where tls_cert is.

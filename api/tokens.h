@@ -10,9 +10,13 @@
 
 namespace fovea::api {
 
-/// What a method of the contract does to the store. The first is what a row of a table has that
-/// says nothing: a new method is guarded until somebody has thought about it.
-enum class Access { kChanges, kReads };
+/// What a method of the contract, or a path, does to the store. The first is what a row of a table
+/// has that says nothing: a new one is guarded until somebody has thought about it.
+enum class Access {
+  kChanges,
+  kReads,  ///< What the asker names.
+  kLists,  ///< What there is, to one who names nothing: users, versions, experiments.
+};
 
 /// Thread-safe.
 class Tokens {

@@ -150,6 +150,7 @@ engine::RankRequest from_wire(const RankRequest& request) {
     result.page_token = request.page_token;
   }
   result.variants = request.variants;
+  result.preview = request.preview;
   return result;
 }
 

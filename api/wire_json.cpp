@@ -156,6 +156,8 @@ RankRequest rank_request_from_json(const json::object& object) {
             [](Name field, const json::value& value, RankRequest& request) {
               request.__set_variants(variants_of(field, value));
             }},
+      Field{"preview", [](Name field, const json::value& value,
+                          RankRequest& request) { request.__set_preview(bool_of(field, value)); }},
       Field{"traceparent",
             [](Name field, const json::value& value,
                RankRequest& request) { request.__set_traceparent(string_of(field, value)); }},

@@ -50,5 +50,8 @@ fovea_find_library(fovea::zstd zstd zstd.h)
 # Not by its CMake file, which asks for what its own HTTP server and client need.
 fovea_find_library(fovea::prometheus prometheus-cpp-core prometheus/registry.h)
 find_program(THRIFT_COMPILER thrift REQUIRED)
+# Compiled into the program for the console's charts.
+find_file(FOVEA_CHART_JS chart.min.js PATHS /usr/share/javascript/chart.js NO_DEFAULT_PATH REQUIRED)
+find_program(GZIP gzip REQUIRED)
 
 include(${CMAKE_CURRENT_LIST_DIR}/faiss.cmake)

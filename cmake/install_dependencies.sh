@@ -8,11 +8,12 @@ build="g++ cmake ninja-build pkg-config
   librocksdb-dev libfaiss-dev libdnnl-dev libopenblas-dev libeigen3-dev libboost1.81-dev libboost-json1.81-dev
   libthrift-dev thrift-compiler libssl-dev libutf8proc-dev libstemmer-dev zlib1g-dev libzstd-dev libjemalloc-dev
   libcli11-dev libtomlplusplus-dev libspdlog-dev libfmt-dev
-  prometheus-cpp-dev
+  prometheus-cpp-dev libjs-chart.js
   libgtest-dev libgmock-dev librapidcheck-dev"
 # The foreign client that the server is tested with, and what makes certificates for it. python3-thrift needs six and its
-# package does not say so. parallel and zstd: shards and files as users of `fovea rank` have them.
-test="python3 python3-thrift python3-six openssl parallel zstd"
+# package does not say so. parallel and zstd: shards and files as users of `fovea rank` have them. chromium: what the
+# console is looked at with.
+test="python3 python3-thrift python3-six python3-selenium openssl parallel zstd chromium chromium-driver"
 # Formatting.
 format="clang-format-19"
 # Sanitizers, fuzzers and lint.

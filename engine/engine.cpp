@@ -136,7 +136,7 @@ struct Engine::State {
       return snapshot(serving, version ? serving.find(*version)->model : serving.current);
     };
     return engine::rank(treatment_of(*serving.experiments, request, now_ms), snapshot_of, request,
-                        now_ms, record_exposures());
+                        now_ms, record_exposures() && !request.preview);
   }
 
   /// Behaviours were recorded or deleted.
@@ -332,6 +332,27 @@ Status Engine::status() {
   return status;
 }
 
+EngineFigures Engine::figures() {
+  EngineFigures figures;
+  const auto add = [&figures](const char* name, const index::GenerationalIndex& index) {
+    const auto live = index.current();
+    const auto state = live->state();
+    figures.indexes.push_back({name, live->kind(),
+                               live->main() == nullptr ? 0 : live->main()->size(),
+                               state->fresh.size(), state->out_of_main, index.rebuilding()});
+  };
+  if (const auto live = state_->versions->serving()->current) {
+    if (live->item_index() != nullptr) add("items", *live->item_index());
+    add("texts", live->text_index());
+  }
+  if (const auto& gpu = state_->gpu) {
+    figures.gpu = GpuFigures{gpu->bytes(), gpu->bytes_max(), gpu->batches()};
+  }
+  return figures;
+}
+
+std::int64_t Engine::now_ms() const { return state_->options.now_ms(); }
+
 void Engine::declare_action(std::string_view name, double weight) {
   validate_id(name, "action");
   if (!std::isfinite(weight)) {
@@ -347,6 +368,7 @@ void Engine::declare_action(std::string_view name, double weight) {
   }
 }
 
+void Engine::roll_back(std::string_view to) { state_->versions->roll_back(to); }
 bool Engine::reload() { return state_->versions->reload(); }
 bool Engine::rebuild() { return state_->versions->rebuild(); }
 void Engine::recount() { state_->recount(); }
@@ -355,6 +377,10 @@ storage::Db& Engine::db() { return *state_->db; }
 
 void Engine::set_experiments(const Experiments& experiments) {
   state_->versions->set_experiments(experiments);
+}
+
+std::shared_ptr<const Experiments> Engine::experiments() {
+  return state_->versions->serving()->experiments;
 }
 
 Snapshot Engine::snapshot() {

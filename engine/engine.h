@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/engine_figures.h"
 #include "engine/gpu_options.h"
 #include "engine/request.h"
 #include "engine/searched_text.h"
@@ -75,6 +76,8 @@ class Engine {
   std::vector<Event> get_history(std::string_view user_id, std::int32_t limit);
   void delete_user(std::string_view user_id);
   Status status();
+  EngineFigures figures();
+  std::int64_t now_ms() const;  ///< By the clock that requests are answered by.
 
   /// Declares an action, or changes its weight. Only declared actions can be recorded.
   void declare_action(std::string_view name, double weight);
@@ -85,6 +88,14 @@ class Engine {
   /// catalogue, and on the disk. Throws InvalidRequest for a declaration that breaks a rule or
   /// names a version that is missing or damaged; then nothing has changed.
   void set_experiments(const Experiments& experiments);
+
+  /// What is tried on requests now.
+  std::shared_ptr<const Experiments> experiments();
+
+  /// Makes another version of the directory current, as Versions::roll_back() does, and serves it
+  /// when this returns. Throws InvalidRequest where it serves already, VersionError where it is
+  /// unknown or damaged; then nothing has changed.
+  void roll_back(std::string_view to);
 
   /// Takes the version that CURRENT names, if it is another than the one that serves. Returns
   /// whether it changed. A damaged version is refused with a logged reason and the old one keeps

@@ -41,6 +41,7 @@ struct Gpu::State {
   std::string failure;
   bool timed_out = false;
   std::vector<std::weak_ptr<GpuModel>> loaded;
+  GpuBatches batches;
 
   std::jthread owner;
 
@@ -59,6 +60,9 @@ struct Gpu::State {
         ++task;
       }
     }
+    ++batches.batches;
+    batches.requests += batch.size();
+    batches.largest = std::max<std::uint64_t>(batches.largest, batch.size());
     return batch;
   }
 
@@ -144,6 +148,11 @@ std::size_t Gpu::bytes_max() const { return state_->bytes_max; }
 std::size_t Gpu::bytes() const {
   const std::lock_guard lock(state_->mutex);
   return state_->bytes_loaded();
+}
+
+GpuBatches Gpu::batches() const {
+  const std::lock_guard lock(state_->mutex);
+  return state_->batches;
 }
 
 std::string Gpu::failure() const {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/engine_figures.h"
 #include "engine/gpu_model.h"
 #include "engine/gpu_options.h"
 #include "engine/live_model.h"
@@ -27,6 +28,8 @@ class Gpu {
   const std::string& name() const;  ///< "NVIDIA H200"
   std::size_t bytes_max() const;    ///< The budget.
   std::size_t bytes() const;        ///< Of it, what versions take now, by estimate.
+
+  GpuBatches batches() const;  ///< Ranked so far.
 
   /// Puts what LiveModel::gpu_source() gave on the device, on the calling thread, beside the
   /// ranking of others. Throws Unavailable with a sentence where the budget, the device or its

@@ -207,6 +207,13 @@ bool LiveVersions::reload() {
   return true;
 }
 
+void LiveVersions::roll_back(std::string_view to) {
+  const std::lock_guard lock(swaps_);
+  versions_.roll_back(to);
+  serve(to);
+  spdlog::info("serving version {}, to which was rolled back", to);
+}
+
 bool LiveVersions::rebuild(const std::stop_token& stop) {
   const auto now = serving();
   bool changed = false;

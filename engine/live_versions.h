@@ -64,6 +64,7 @@ class LiveVersions {
   /// Serves what CURRENT names, if anything. Throws VersionError.
   void open();
   bool reload();                                         ///< As Engine has it.
+  void roll_back(std::string_view to);                   ///< As Engine has it.
   void set_experiments(const Experiments& experiments);  ///< As Engine has it.
   bool rebuild(const std::stop_token& stop = {});        ///< As Engine has it.
   /// Where there is a GPU. A version that is to serve and does not fit beside the one that does

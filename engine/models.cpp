@@ -173,6 +173,17 @@ std::vector<std::string> names(const fs::path& directory) {
                               there.empty() ? "none" : fmt::format("{}", fmt::join(there, ", "))));
 }
 
+/// The card of a version that some time was published.
+Card published_card(const fs::path& directory, std::string_view version) {
+  const fs::path folder = directory / version;
+  if (!is_version(version) || !fs::is_directory(folder)) fail_unknown(directory, version);
+  const Named published = read_named(folder / kPublished);
+  if (published.version != version) {
+    fail(folder / kPublished, fmt::format("is that of version {}", published.version));
+  }
+  return read_card(directory, published);
+}
+
 /// Writes the arrays, indexes and log; gives the names of the files.
 std::vector<std::string> write_version(const fs::path& folder, const Version& version) {
   ranking::Weights weights;
@@ -282,13 +293,16 @@ Version Versions::load(std::string_view version) const {
 }
 
 Version Versions::load_older(std::string_view version) const {
-  const fs::path folder = directory_ / version;
-  if (!is_version(version) || !fs::is_directory(folder)) fail_unknown(directory_, version);
-  const Named published = read_named(folder / kPublished);
-  if (published.version != version) {
-    fail(folder / kPublished, fmt::format("is that of version {}", published.version));
-  }
-  return load_folder(folder, read_card(directory_, published));
+  return load_folder(directory_ / version, published_card(directory_, version));
+}
+
+std::string Versions::training_log(std::string_view version) const {
+  const Card card = published_card(directory_, version);
+  const auto log = card.files.find(kLog);
+  if (log == card.files.end()) return "";
+  const fs::path file = directory_ / version / kLog;
+  check_file(file, log->second.bytes, log->second.sha256);
+  return read_small(file);
 }
 
 std::optional<EncoderFiles> Versions::encoder() const {

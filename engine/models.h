@@ -92,6 +92,9 @@ class Versions {
   /// The files of the current version's sentence encoder, checked; absent: LSA encodes, or no
   /// version can serve. Throws VersionError where they are damaged.
   std::optional<EncoderFiles> encoder() const;
+  /// The text of a version's training.jsonl, checked; empty where nothing was learned. Throws
+  /// VersionError where the version is unknown or damaged.
+  std::string training_log(std::string_view version) const;
   /// Of every version, oldest first, the card; what else a folder holds is not looked at.
   std::vector<ListedVersion> list() const;
 

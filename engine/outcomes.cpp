@@ -188,8 +188,10 @@ std::int64_t period_of(std::int64_t time_ms, std::int64_t period_ms) {
 LeftOut for_each_outcome(storage::Db& db, const Experiment& experiment, const OutcomeRules& rules,
                          const std::function<void(const Outcome&)>& visit) {
   Join join(db, experiment, rules, visit);
-  db.exposures().each_in_trials(
-      [&](std::string_view unit, storage::Exposure exposure) { join.take(unit, exposure); });
+  db.exposures().each_in_trials([&](std::string_view unit, storage::Exposure exposure) {
+    if (rules.go_on && !rules.go_on()) throw Unavailable("reading the exposures was given up");
+    join.take(unit, exposure);
+  });
   join.finish();
   return join.left_out;
 }

@@ -37,6 +37,8 @@ struct OutcomeRules {
   std::optional<std::int64_t> window_ms;  ///< Above 0; absent: all time since the first exposure.
   std::int64_t now_ms = 0;
   std::int64_t period_ms = kDayMs;  ///< By which successes are counted over time.
+  /// Asked at every exposure; false ends the reading with Unavailable. Empty: until all is read.
+  std::function<bool()> go_on;
 };
 
 struct Counts {

@@ -302,10 +302,11 @@ Report make_report(storage::Db& db, const Experiment& experiment, const ReportOp
     report.variants.push_back({variant.name, variant.weight, 0, 0, 0, 0, 0});
   }
   Sums sums(report, experiment.guardrails);
-  report.left_out = for_each_outcome(db, experiment,
-                                     {report.version, report.success, experiment.guardrails,
-                                      options.window_ms, options.now_ms, options.period_ms},
-                                     [&](const Outcome& outcome) { sums.take(outcome, report); });
+  report.left_out =
+      for_each_outcome(db, experiment,
+                       {report.version, report.success, experiment.guardrails, options.window_ms,
+                        options.now_ms, options.period_ms, options.go_on},
+                       [&](const Outcome& outcome) { sums.take(outcome, report); });
   if (report.version == experiment.version) {
     report.sample_ratio_p_value = split_p_value(report.variants);
   }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct ReportOptions {
   double alpha = 0.05;
   std::int64_t now_ms = 0;          ///< Milliseconds since 1970; nothing later is looked at.
   std::int64_t period_ms = kDayMs;  ///< Above 0: what `periods` are.
+  std::function<bool()> go_on;      ///< As OutcomeRules has it.
 };
 
 /// A treatment against the control.

@@ -86,6 +86,7 @@ struct RankRequest {
   Deadline deadline;  ///< Where it comes near, the list is in the order of retrieval.
   /// Experiment to variant: served by it whoever asks, and without a trial being written.
   std::map<std::string, std::string> variants;
+  bool preview = false;  ///< Nobody is shown the list: no exposure of it is written, and no trial.
 };
 
 struct Attention {

@@ -46,6 +46,11 @@ bool GenerationalIndex::rebuild_due() const {
 bool GenerationalIndex::rebuild(int threads, const std::function<bool()>& go_on,
                                 const std::function<void()>& before_swap) {
   const std::lock_guard rebuilding(rebuilding_);
+  const struct Building {
+    explicit Building(std::atomic<bool>& flag) : flag(flag) { flag = true; }
+    ~Building() { flag = false; }
+    std::atomic<bool>& flag;
+  } building(building_);
   std::shared_ptr<LiveIndex> old;
   std::vector<std::uint32_t> rows;
   {

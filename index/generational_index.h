@@ -3,6 +3,7 @@
 // one it began with.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -55,6 +56,8 @@ class GenerationalIndex {
   /// that.
   std::shared_ptr<const LiveIndex> current() const;
 
+  bool rebuilding() const { return building_; }  ///< Whether rebuild() is under way.
+
   /// Whether so much has come and gone that a rebuild pays.
   bool rebuild_due() const;
   /// Builds main anew from what is live, on the calling thread and `threads` - 1 more, while
@@ -73,7 +76,8 @@ class GenerationalIndex {
   const NearestOf nearest_of_;
   const RebuildOptions options_;
   std::mutex rebuilding_;  // one rebuild at a time
-  std::mutex changing_;    // orders changes with each other and with a swap
+  std::atomic<bool> building_{false};
+  std::mutex changing_;  // orders changes with each other and with a swap
   std::optional<std::vector<std::uint32_t>> changed_;  // rows, since a rebuild began
   mutable std::mutex mutex_;                           // guards the pointer only
   std::shared_ptr<LiveIndex> live_;

@@ -123,6 +123,16 @@ bool Catalog::present(std::uint32_t row) const {
   return row < state_.present.size() && state_.present[row];
 }
 
+std::vector<std::uint32_t> Catalog::rows_with_prefix(std::string_view prefix,
+                                                     std::size_t limit) const {
+  std::vector<std::uint32_t> rows;
+  const std::shared_lock published(state_.published);
+  for (std::uint32_t row = 0; row < state_.names.size() && rows.size() < limit; ++row) {
+    if (state_.present[row] && state_.names.name(row).starts_with(prefix)) rows.push_back(row);
+  }
+  return rows;
+}
+
 std::optional<StoredItem> Catalog::get(std::uint32_t row) const {
   if (!present(row)) return std::nullopt;
   rocksdb::PinnableSlice value;

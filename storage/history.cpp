@@ -108,6 +108,24 @@ void History::for_each_user(const std::function<void(std::string_view user_id,
   }
 }
 
+std::vector<UserCount> History::users_with_prefix(std::string_view prefix,
+                                                  std::size_t limit) const {
+  std::vector<UserCount> users;
+  const std::string begin = history_key(prefix);
+  for (Scan scan(state_.rocks, begin, prefix_end(begin)); users.size() < limit && scan.valid();
+       scan.next()) {
+    const std::string_view user_id = scan.key().substr(1);
+    const std::size_t bytes = scan.value().size();
+    if (bytes % kPackedEventBytes != 0) {
+      throw state_.rocks.damaged(fmt::format("the history of user {}", user_id));
+    }
+    if (bytes == 0) continue;
+    users.push_back({std::string(user_id),
+                     std::min<std::size_t>(bytes / kPackedEventBytes, state_.events_max)});
+  }
+  return users;
+}
+
 std::size_t History::events_max() const { return state_.events_max; }
 std::int64_t History::users() const { return state_.users; }
 

@@ -26,6 +26,11 @@ struct DetailedEvent : Event {
   std::optional<std::string> request_id;
 };
 
+struct UserCount {
+  std::string user_id;
+  std::size_t behaviours = 0;  ///< Of those that are kept.
+};
+
 /// Obtained from Db; thread-safe.
 class History {
  public:
@@ -43,6 +48,10 @@ class History {
   /// A delete_user waits until the visit is over, so `visit` must not call it.
   void for_each_user(const std::function<void(std::string_view user_id,
                                               std::span<const Event> events)>& visit) const;
+
+  /// The first `limit` users whose ids begin with `prefix`, in the ids' order of bytes. Reads their
+  /// histories' sizes and no event.
+  std::vector<UserCount> users_with_prefix(std::string_view prefix, std::size_t limit) const;
 
   /// The most that is kept of a user: a history of so many may have lost older behaviours.
   std::size_t events_max() const;

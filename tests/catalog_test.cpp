@@ -117,6 +117,24 @@ TEST(Catalog, VisitsInRowOrderWhatIsNewerThanARevision) {
   EXPECT_THAT(visited(db->catalog().revision()), ElementsAre());
 }
 
+TEST(Catalog, LooksPresentItemsUpByWhatTheirIdsBeginWith) {
+  const StoreDirectory directory;
+  const auto db = directory.open();
+  const std::vector<Item> items{item("ab", "1"), item("b", "2"), item("a", "3"), item("abc", "4")};
+  db->catalog().put(items);
+  record(*db, view("u", "abandoned", 1));  // a name, and no item
+  const auto rows = [&](std::string_view prefix, std::size_t limit = 100) {
+    return db->catalog().rows_with_prefix(prefix, limit);
+  };
+  EXPECT_THAT(rows("ab"), ElementsAre(0, 3));
+  EXPECT_THAT(rows("a"), ElementsAre(0, 2, 3));
+  EXPECT_THAT(rows("", 3), ElementsAre(0, 1, 2));
+  EXPECT_THAT(rows("abcd"), ElementsAre());
+  const std::vector<std::string_view> gone{"ab"};
+  db->catalog().remove(gone);
+  EXPECT_THAT(rows("ab"), ElementsAre(3));
+}
+
 TEST(Catalog, RefusesASecondEmbeddingWidthAndKeepsNothingOfTheCall) {
   const StoreDirectory directory;
   auto db = directory.open();

@@ -56,6 +56,7 @@ class CheckConfig(unittest.TestCase):
         server = self.accepted(result)["server"]
         self.assertEqual(server["thrift"], "127.0.0.1:7070")
         self.assertEqual(server["frame_bytes_max"], 1 << 20)
+        self.assertEqual(server["console"], "on")
         self.assertEqual(server["log_requests"], "none")
         lines = result.stdout.splitlines()[1:]
         self.assertTrue(all(line.endswith("# default") for line in lines), lines)
@@ -112,6 +113,12 @@ class CheckConfig(unittest.TestCase):
         self.accepted(check("--http", "0.0.0.0:1", "--insecure"))
         self.refused(check("--thrift", "no.such.host.invalid:1"), "cannot listen on 'no.such.host.invalid'")
         self.refused(check("--http", "127.0.0.1:7070"), "each needs a port of its own")
+
+    def test_what_the_console_may_do_is_a_setting(self):
+        result = check(config='[server]\nconsole = "off"\n', environment={"FOVEA_SERVER_CONSOLE": "read-only"})
+        self.assertEqual(self.accepted(result)["server"]["console"], "read-only")
+        self.assertRegex(result.stdout, r'console = "read-only" +# FOVEA_SERVER_CONSOLE')
+        self.refused(check("--console", "yes"), '--console is "yes"; ' "'yes' does not say what the console may do")
 
     def test_a_file_that_cannot_be_read_is_named(self):
         self.refused(check(config="[server\n"), "fovea.toml:1: ")

@@ -357,6 +357,28 @@ TEST_F(ExperimentsServing, AForcedVariantIsServedToAnybodyAndWritesNoTrial) {
   EXPECT_THAT(engine_->db().exposures().read("user-2", 10), IsEmpty()) << "none was answered";
 }
 
+TEST_F(ExperimentsServing, APreviewIsTheSameListAndLeavesNoTrace) {
+  Experiment session = halves("session", {.diversity = 0.5});
+  session.unit = Unit::kSession;
+  serve({halves("user", {.ranker = false}), session});
+  RankRequest request = for_user("user-5");
+  request.session = {shop_.event("visit", Shop::id(1, 3))};
+  request.preview = true;
+  const auto preview = engine_->rank(request);
+  EXPECT_THAT(preview.variants, SizeIs(2));
+  EXPECT_THAT(written(), IsEmpty());
+  EXPECT_THAT(engine_->db().exposures().read("user-5", 10), IsEmpty());
+  EXPECT_EQ(engine_->rank_many(std::vector{request}).size(), 1U);
+  EXPECT_THAT(written(), IsEmpty());
+
+  request.preview = false;
+  const auto shown = engine_->rank(request);
+  EXPECT_EQ(ids(preview), ids(shown));
+  EXPECT_EQ(preview.variants, shown.variants);
+  EXPECT_THAT(written(), SizeIs(1));
+  EXPECT_THAT(engine_->db().exposures().read("user-5", 10), SizeIs(1));
+}
+
 TEST_F(ExperimentsServing, ASessionIsAUnitOfItsOwnWithAndWithoutAUser) {
   Experiment by_session = halves("by session", {.ranker = false});
   by_session.unit = Unit::kSession;

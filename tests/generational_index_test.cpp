@@ -220,10 +220,13 @@ TEST_P(GenerationsOf, KeepWhatCameAndWentWhileTheyWereBuilt) {
   const auto before = index_->current();
   int swaps = 0;
   const auto go_on = [&] {
+    EXPECT_TRUE(index_->rebuilding());
     for (int i = 0; i < 10; ++i) change();
     return true;
   };
+  EXPECT_FALSE(index_->rebuilding());
   ASSERT_TRUE(index_->rebuild(1, go_on, [&] { ++swaps; }));
+  EXPECT_FALSE(index_->rebuilding());
   EXPECT_EQ(swaps, 1);
   EXPECT_NE(index_->current(), before);
   EXPECT_EQ(index_->size(), live_.count());
@@ -242,6 +245,7 @@ TEST_P(GenerationsOf, StayAsTheyAreWhereTheBuildIsStoppedOrFails) {
   items_.fails = true;
   EXPECT_THROW(index_->rebuild(1), std::bad_alloc);
   items_.fails = false;
+  EXPECT_FALSE(index_->rebuilding());
   EXPECT_EQ(index_->current(), before);
   change();
   EXPECT_TRUE(index_->rebuild(1));

@@ -159,6 +159,14 @@ TEST_F(GpuEngineTest, RanksTogetherWhatWaitsTogether) {
     }
   }
   EXPECT_LT(device::searches, kThreads * kEach / 2);
+  const auto figures = engine->figures();
+  ASSERT_TRUE(figures.gpu.has_value());
+  EXPECT_EQ(figures.gpu->batches.requests, kThreads * kEach);
+  EXPECT_LT(figures.gpu->batches.batches, kThreads * kEach / 2);
+  EXPECT_GE(figures.gpu->batches.largest, 2U);
+  EXPECT_LE(figures.gpu->batches.largest, kThreads);
+  EXPECT_GT(figures.gpu->bytes, 0U);
+  EXPECT_LE(figures.gpu->bytes, figures.gpu->bytes_max);
 }
 
 TEST_F(GpuEngineTest, AVersionIsSwappedForAnotherAndGivesItsMemoryBack) {

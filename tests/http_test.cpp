@@ -692,6 +692,17 @@ TEST_F(HttpContract, AMistakeIsNamedWithItsField) {
   EXPECT_EQ(answer("/v1/rank", R"({"user_id":"user-0"})").at("items").as_array().size(), 20U);
 }
 
+TEST_F(HttpContract, APreviewIsTheSameListAndLeavesNoExposure) {
+  const auto exposures = [&] { return engine->db().exposures().read("user-0", 9).size(); };
+  const auto preview = answer("/v1/rank", R"({"user_id":"user-0","limit":3,"preview":true})");
+  EXPECT_EQ(exposures(), 0U);
+  const auto shown = answer("/v1/rank", R"({"user_id":"user-0","limit":3,"preview":false})");
+  EXPECT_EQ(exposures(), 1U);
+  EXPECT_EQ(comparable(preview), comparable(shown));
+  EXPECT_THAT(refusal("/v1/rank", R"({"user_id":"user-0","preview":1})"),
+              HasSubstr("preview is the number 1; true or false is expected"));
+}
+
 TEST_F(HttpContract, MetricsCountWhatWasAskedAndNameNoUser) {
   answer("/v1/rank", R"({"user_id":"user-0","limit":3})");
   answer("/v1/rank", R"({"user_id":"user-1","limit":3})");
@@ -707,6 +718,9 @@ TEST_F(HttpContract, MetricsCountWhatWasAskedAndNameNoUser) {
   EXPECT_THAT(text, HasSubstr("fovea_request_seconds_bucket{method=\"rank\",le=\"+Inf\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("fovea_lists_total 2\n"));
   EXPECT_THAT(text, HasSubstr("fovea_degraded_lists_total 0\n"));
+  for (const std::string stage : {"history", "candidates", "rerank", "respond"}) {
+    EXPECT_THAT(text, HasSubstr("fovea_stage_seconds_count{stage=\"" + stage + "\"} 2\n"));
+  }
   EXPECT_THAT(text, HasSubstr("fovea_ranked_items_total{source=\"vectors\"} 6\n"));
   EXPECT_THAT(text, HasSubstr("fovea_items 80\n"));
   EXPECT_THAT(text, HasSubstr("fovea_users 24\n"));

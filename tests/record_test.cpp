@@ -209,6 +209,48 @@ TEST(Record, RefusesWhatItCannotKeepAndKeepsNothingOfTheCall) {
   EXPECT_EQ(record(*db, view(long_id.substr(1), long_id.substr(1), 1)), 1U);
 }
 
+/// "ann 3" and so on.
+std::vector<std::string> look(Db& db, std::string_view prefix, std::size_t limit = 100) {
+  std::vector<std::string> lines;
+  for (const UserCount& user : db.history().users_with_prefix(prefix, limit)) {
+    lines.push_back(user.user_id + " " + std::to_string(user.behaviours));
+  }
+  return lines;
+}
+
+TEST(Record, LooksUsersUpByWhatTheirIdsBeginWith) {
+  const StoreDirectory directory;
+  {
+    const auto db = directory.open({.history_events_max = 5});
+    int time = 0;
+    const auto act = [&](const std::string& user, int times) {
+      for (int i = 0; i < times; ++i) record(*db, view(user, "x" + std::to_string(i), ++time));
+    };
+    act("bob", 1);
+    act("anna", 2);
+    act("a\xff\xff", 1);
+    act("ann", 9);
+    act("Ann", 1);
+    // Beside them keys of other kinds.
+    db->exposures().append("ann", {"shown", 1, "v1", {0}});
+    record(*db, with_id(view("ada", "x", 1), "ann"));
+    EXPECT_THAT(look(*db, "ann"), ElementsAre("ann 5", "anna 2"));
+    EXPECT_THAT(look(*db, "anna"), ElementsAre("anna 2"));
+    EXPECT_THAT(look(*db, "annab"), IsEmpty());
+    EXPECT_THAT(look(*db, "a"), ElementsAre("ada 1", "ann 5", "anna 2", "a\xff\xff 1"));
+    EXPECT_THAT(look(*db, "a\xff"), ElementsAre("a\xff\xff 1"));
+    EXPECT_THAT(look(*db, "", 2), ElementsAre("Ann 1", "ada 1"));
+    EXPECT_THAT(look(*db, "c"), IsEmpty());
+    db->delete_user("anna");
+    EXPECT_THAT(look(*db, "ann"), ElementsAre("ann 5"));
+    for (const auto& [user_id, behaviours] : db->history().users_with_prefix("", 100)) {
+      EXPECT_EQ(behaviours, db->history().read(user_id, 100).size()) << user_id;
+    }
+  }
+  const auto db = directory.open({.history_events_max = 2});
+  EXPECT_THAT(look(*db, "ann"), ElementsAre("ann 2")) << "what is on the disk is longer";
+}
+
 TEST(Record, TellsUsersApartWhoseIdsBeginAlike) {
   const StoreDirectory directory;
   const auto db = directory.open({.exposure_days_max = 0});

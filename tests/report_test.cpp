@@ -202,6 +202,20 @@ TEST_F(SmallReport, AsksForTheSuccessWhereNoneIsDeclared) {
   EXPECT_EQ(report().metrics[0].arms[1].sum, 1);
 }
 
+TEST_F(SmallReport, IsGivenUpAtAnyExposure) {
+  int asked = 0;
+  options_.go_on = [&] { return ++asked > 0; };
+  report();
+  const int exposures = asked;
+  EXPECT_EQ(exposures, 7);
+  for (int last = 0; last < exposures; ++last) {
+    asked = 0;
+    options_.go_on = [&] { return asked++ < last; };
+    EXPECT_THROW(report(), Unavailable) << last;
+    EXPECT_EQ(asked, last + 1);
+  }
+}
+
 TEST_F(ReportTest, OfNobodyIsNoVerdictAndNoNumbers) {
   const Report made = report();
   EXPECT_EQ(made.verdicts.at(0).judgement, Judgement::kWithheld);

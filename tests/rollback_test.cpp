@@ -117,6 +117,36 @@ TEST_F(Rollback, ADamagedCurrentIsLeftForOneThatIsNamed) {
   EXPECT_EQ(serving(), a);
 }
 
+TEST_F(Rollback, TheEngineServesItWhenTheCallReturns) {
+  const std::string a = publish();
+  const std::string b = publish();
+  ASSERT_TRUE(engine_->reload());
+  engine_->roll_back(a);
+  EXPECT_EQ(serving(), a);
+  EXPECT_EQ(versions_.current(), a);
+  EXPECT_FALSE(engine_->reload()) << "there is nothing left to take up";
+  EXPECT_THROW(engine_->roll_back(a), InvalidRequest);
+  flip(file(b, "model.safetensors"));
+  EXPECT_THROW(engine_->roll_back(b), VersionError);
+  EXPECT_EQ(serving(), a);
+  EXPECT_EQ(versions_.current(), a);
+  flip(file(b, "model.safetensors"));
+  engine_->roll_back(b);
+  EXPECT_EQ(serving(), b);
+}
+
+TEST_F(Rollback, ToOneThatTheEngineHadRefusedBeforeItWasMended) {
+  const std::string a = publish();
+  ASSERT_TRUE(engine_->reload());
+  const std::string b = publish();
+  flip(file(b, "model.safetensors"));
+  ASSERT_FALSE(engine_->reload());
+  versions_.roll_back(a);
+  flip(file(b, "model.safetensors"));
+  engine_->roll_back(b);
+  EXPECT_EQ(serving(), b);
+}
+
 TEST_F(Rollback, TheListSaysWhichServesAndWhichIsDamaged) {
   const std::string a = publish();
   const std::string b = publish();

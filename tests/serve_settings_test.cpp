@@ -53,6 +53,7 @@ TEST_F(ServeSettingsTest, WithoutAnySourceTheDefaultsHold) {
   const ServerOptions standard;
   EXPECT_THAT(resolved.complaints, IsEmpty());
   EXPECT_EQ(resolved.settings.thrift, "127.0.0.1:7070");
+  EXPECT_EQ(resolved.settings.console, "on");
   EXPECT_EQ(resolved.settings.server.requests_max, standard.requests_max);
   EXPECT_EQ(resolved.settings.server.drain_timeout, standard.drain_timeout);
   EXPECT_EQ(resolved.sources.at("requests_max"), "default");
@@ -82,7 +83,8 @@ log_requests = "slow:17"
 search_language = "german"
 search_attributes = ["brand", "a, b"]
 words_weight = 3
-vectors_weight = 0.25)");
+vectors_weight = 0.25
+console = "read-only")");
   ASSERT_THAT(resolved.complaints, ElementsAre(HasSubstr("frame_bytes_max is the number 1010")));
   const ServeSettings& settings = resolved.settings;
   EXPECT_EQ(settings.thrift, "127.0.0.1:1");
@@ -95,6 +97,7 @@ vectors_weight = 0.25)");
   EXPECT_THAT(settings.search.attributes, ElementsAre("brand", "a, b"));
   EXPECT_EQ(settings.search.weights.words, 3);
   EXPECT_EQ(settings.search.weights.vectors, 0.25);
+  EXPECT_EQ(settings.console, "read-only");
   const ServerOptions& server = settings.server;
   EXPECT_TRUE(server.insecure);
   EXPECT_EQ(server.threads, 3U);
@@ -149,6 +152,8 @@ TEST_F(ServeSettingsTest, AMistakeIsToldWithItsLineItsKeyAndWhatWouldBeRight) {
            {"thrift = \"here\"", "HOST:PORT is expected"},
            {"http = \"[::1]:70000\"", "HOST:PORT is expected"},
            {"device = \"tpu\"", "cpu, gpu or auto is"},
+           {"console = \"readonly\"", "on, read-only or off does"},
+           {"console = true", "console is true; a string is expected"},
            {"log_format = \"xml\"", "text or json is"},
            {"log_requests = \"slow\"", "none, all, or slow:MS"},
            {"search_language = \"klingon\"",

@@ -133,7 +133,7 @@ class TlsTest : public testing::Test {
     options.tls = std::make_shared<const Tls>(files);
     thrift.emplace(gate, options);
     thrift->start();
-    http.emplace(gate, [] { return std::string(); }, options);
+    http.emplace(gate, [] { return std::string(); }, options, Console{.mode = ConsoleMode::kOn});
     http->start();
   }
   void TearDown() override {
@@ -362,6 +362,22 @@ TEST_F(TlsTest, MalformedArgumentsAreToldSoWhileMoreIsAwaited) {
   EXPECT_THAT(peer.receive_frame(), HasSubstr("arguments of status"));
   EXPECT_EQ(peer.receive(1), "");
   EXPECT_EQ(peer.end(), asio::error::eof);
+}
+
+TEST_F(TlsTest, TheConsolesOwnPageIsOneThatCameEncrypted) {
+  start(certificates->server());
+  const std::string host = "localhost:" + std::to_string(http->port());
+  const auto status = [&](const std::string& origin) {
+    Peer peer(http->port(), client_context(certificates->client()));
+    EXPECT_FALSE(peer.handshake());
+    const std::string body = R"({"user_id":"ann"})";
+    peer.send("POST /v1/users/delete HTTP/1.1\r\nHost: " + host + "\r\nOrigin: " + origin +
+              "\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " +
+              std::to_string(body.size()) + "\r\n\r\n" + body);
+    return peer.receive_all().substr(0, std::string("HTTP/1.1 200").size());
+  };
+  EXPECT_EQ(status("https://" + host), "HTTP/1.1 200");
+  EXPECT_EQ(status("http://" + host), "HTTP/1.1 403");
 }
 
 TEST_F(TlsTest, StoppingAnswersWhatIsInFlightAndClosesTheRest) {

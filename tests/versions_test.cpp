@@ -8,6 +8,7 @@
 
 #include "engine/models.h"
 #include "engine/request.h"
+#include "engine/training_log.h"
 #include "sanitized.h"
 #include "shop.h"
 
@@ -110,6 +111,22 @@ TEST_F(VersionsTest, AVersionWithoutALearnedModelHasNone) {
   EXPECT_FALSE(loaded.model.has_value());
   EXPECT_EQ(loaded.item_index, nullptr);
   EXPECT_NE(loaded.text_index, nullptr);
+}
+
+TEST_F(VersionsTest, TheTrainingLogIsReadAsItWasWritten) {
+  learned_.log = {{.stage = "encoder", .epoch = 1, .loss = 2.5},
+                  {.stage = "encoder", .epoch = 2, .loss = 1.25}};
+  const std::string text = to_jsonl(learned_.log);
+  const std::string without = shop_.publish(std::move(text_));
+  const std::string with = shop_.publish(std::move(learned_));
+  EXPECT_EQ(versions_.training_log(with), text);
+  EXPECT_EQ(versions_.training_log(without), "") << "nothing was learned";
+  for (const char* name : {"20200101T000000.000Z", "", "../..", "CURRENT"}) {
+    EXPECT_THROW(versions_.training_log(name), VersionError) << name;
+  }
+  write(folder(with) / "training.jsonl", text.substr(0, text.size() - 1) + "x");
+  EXPECT_THAT([&] { versions_.training_log(with); },
+              testing::ThrowsMessage<VersionError>(testing::HasSubstr("training.jsonl")));
 }
 
 TEST_F(VersionsTest, EveryTruncationIsRefused) {
