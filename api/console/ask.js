@@ -16,10 +16,8 @@ const kColumns = 80;
 const kWide = '(min-width: 900px)';
 
 const kIntroduction =
-  'Across: behaviours, newest first. Down: the ranked items. The stronger a cell’s colour, the ' +
-  'more of the item’s attention went there. Point at one, or use the arrow keys; x strikes its ' +
-  'behaviour out.';
-
+  'Across: behaviours, newest first; down: ranked items. The stronger a colour, the more ' +
+  'attention. Arrow keys move, x strikes out.';
 const kNothingLeft = 'Nothing is left to rank: loosen the filter, or ask for somebody else.';
 const kEmpty = 'The catalogue is empty: putItems or fovea import fill it.';
 
