@@ -193,12 +193,11 @@ std::array<std::span<const Path>, 2> tables(const HttpService& service) {
   return {kPaths, console ? console_paths() : std::span<const Path>()};
 }
 
-HttpAnswer unknown_path(const HttpService& service, Name target) {
+/// Names the contract's paths; the console's are the page's own.
+HttpAnswer unknown_path(Name target) {
   std::string paths;
-  for (const auto table : tables(service)) {
-    for (const Path& path : table) {
-      paths += fmt::format("{}{}", paths.empty() ? "" : ", ", path.path);
-    }
+  for (const Path& path : kPaths) {
+    paths += fmt::format("{}{}", paths.empty() ? "" : ", ", path.path);
   }
   return http_error(404,
                     fmt::format("there is no path '{}'; there are {}", printable(target), paths));
@@ -269,7 +268,7 @@ const Path* find_path(const HttpService& service, Name target) {
 
 HttpAnswer answer_call(const HttpService& service, const HttpCall& call) {
   const Path* path = find_path(service, call.target);
-  if (path == nullptr) return unknown_path(service, call.target);
+  if (path == nullptr) return unknown_path(call.target);
   const bool read = call.method == "GET" || call.method == "HEAD";
   if (path->posted ? call.method != "POST" : !read) return wrong_method(*path, call.method);
   if (auto refusal = not_allowed(service, *path, call)) return *std::move(refusal);

@@ -304,6 +304,8 @@ void MeasuredService::status(Status& status) {
 }
 
 ServiceFigures MeasuredService::figures() const {
+  // First: a list is counted before its times are kept, so that no more have times than there were.
+  const std::vector<StageTimes> times = metrics_->recent.copy();
   ServiceFigures figures;
   for (std::size_t method = 0; method < kMethods; ++method) {
     const auto count = [&](Result result) {
@@ -314,7 +316,6 @@ ServiceFigures MeasuredService::figures() const {
   }
   figures.lists = static_cast<std::uint64_t>(metrics_->lists->Value());
   figures.degraded_lists = static_cast<std::uint64_t>(metrics_->degraded_lists->Value());
-  const std::vector<StageTimes> times = metrics_->recent.copy();
   figures.recent_lists = times.size();
   if (times.empty()) return figures;
   std::vector<std::int64_t> values(times.size());

@@ -47,7 +47,7 @@ bool GenerationalIndex::rebuild(int threads, const std::function<bool()>& go_on,
                                 const std::function<void()>& before_swap) {
   const std::lock_guard rebuilding(rebuilding_);
   const struct Building {
-    explicit Building(std::atomic<bool>& flag) : flag(flag) { flag = true; }
+    explicit Building(std::atomic<bool>& shown) : flag(shown) { flag = true; }
     ~Building() { flag = false; }
     std::atomic<bool>& flag;
   } building(building_);

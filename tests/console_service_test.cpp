@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <thread>
@@ -520,6 +521,8 @@ TEST_F(Console, IsAskedByThreadsWhileListsAreRanked) {
   const std::string b = publish();
   plant_experiment();
   console();
+  std::atomic<int> begun = 0;
+  std::atomic<int> refused = 0;
   std::vector<std::jthread> threads;
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&, t] {
@@ -536,11 +539,16 @@ TEST_F(Console, IsAskedByThreadsWhileListsAreRanked) {
         if (i % 10 != t) continue;
         try {
           console_->roll_back(i % 20 == t ? a : b);
+          ++begun;
         } catch (const engine::Unavailable&) {
+          ++refused;
         }
       }
     });
   }
+  threads.clear();
+  EXPECT_GT(begun, 0);
+  EXPECT_EQ(begun + refused, 4 * unless_sanitized(20, 2));
 }
 
 }  // namespace

@@ -16,10 +16,10 @@ const kColumns = 80;
 const kWide = '(min-width: 900px)';
 
 const kIntroduction =
-  'Across: behaviours, newest first. Down: the ranked items. The stronger a cell’s colour, the ' +
-  'more of the item’s attention went there. Point at one, or use the arrow keys; x strikes its ' +
-  'behaviour out.';
-
+  'Across: behaviours, newest first; down: ranked items. The stronger a colour, the more ' +
+  'attention. Arrow keys move, x strikes out.';
+const kNoAttention =
+  'No item attends to a behaviour: nothing is known of whoever asks, or no ranker was at work.';
 const kNothingLeft = 'Nothing is left to rank: loosen the filter, or ask for somebody else.';
 const kEmpty = 'The catalogue is empty: putItems or fovea import fill it.';
 
@@ -88,6 +88,8 @@ function refused(error) {
   parts.results.replaceChildren(notice('failed', error.message));
 }
 
+const introduction = () => (parts.heat.columns.length > 0 ? kIntroduction : kNoAttention);
+
 /** Columns are the behaviours that any of the items attends to. */
 function heatMap(items, behaviours) {
   const weights = items.map(
@@ -119,7 +121,7 @@ function show({behaviours, ranked, places, because, said, took_ms}) {
   const before = because && shown;
   const heat = heatMap(items, behaviours);
   parts.heat = heat;
-  parts.readout.textContent = kIntroduction;
+  parts.readout.textContent = introduction();
   parts.behaviours.replaceChildren(...behaviourList(behaviours, heat));
   parts.results.replaceChildren(
     ...about(ranked, said, took_ms),
@@ -216,7 +218,7 @@ function point(row, column) {
     entry.classList.toggle('lit', entry.dataset.key === key);
   }
   if (!behaviour) {
-    parts.readout.textContent = kIntroduction;
+    parts.readout.textContent = introduction();
     return;
   }
   const {item_id: id, action, time_ms: time} = behaviour;

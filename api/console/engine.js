@@ -151,7 +151,7 @@ export async function open(_, engine) {
       caption: 'Requests a second, as this page has seen them',
       labels: [],
       lines: [],
-      describe: whole,
+      describe: (value) => (value < 10 ? (+value).toFixed(1) : whole(value)),
     }),
     latency: chart({
       caption: 'Milliseconds of the newest lists',

@@ -5,6 +5,8 @@ import {lift, percent, pValue, utc, whole} from './text.js';
 
 const interval = ([low, high], write) => `${write(low)} to ${write(high)}`;
 const unitOf = ({unit}) => (unit === 'session' ? 'session' : 'user');
+const withCuped = ({estimate, ci}, write) =>
+  el('span', {class: 'wrap'}, `${write(estimate)} (${interval(ci, write)})`);
 const byWhat = ({period}) => (period ? ` --by ${period}` : '');
 const plain = (value) => +value.toPrecision(5);
 
@@ -37,9 +39,7 @@ function metricRows(report) {
         estimate ? interval(estimate.ci, write) : '',
         estimate ? pValue(estimate.p_value) : '',
         estimate ? pValue(against.adjusted_p_value) : '',
-        against?.with_cuped
-          ? `${write(against.with_cuped.estimate)} (${interval(against.with_cuped.ci, write)})`
-          : '',
+        against?.with_cuped ? withCuped(against.with_cuped, write) : '',
       ];
     }),
   );

@@ -71,9 +71,10 @@ async function send(path, body) {
   );
 }
 
-/** Asks people for a token; resolves to whether they gave one. */
-function askForToken() {
+/** Asks people for a token, telling what for; resolves to whether they gave one. */
+function askForToken(what) {
   const dialog = document.getElementById('token');
+  document.getElementById('token-for').textContent = what;
   const form = dialog.querySelector('form');
   form.reset();
   dialog.showModal();
@@ -105,7 +106,7 @@ export async function call(path, body) {
       return await send(path, body);
     } catch (error) {
       if (error.status !== 401) throw error;
-      asking ??= askForToken().finally(() => {
+      asking ??= askForToken(error.message).finally(() => {
         asking = undefined;
       });
       if (!(await asking)) throw error;
