@@ -11,6 +11,7 @@
 #include "engine/pipeline.h"
 #include "engine/places.h"
 #include "engine/query_search.h"
+#include "index/exact_scan.h"
 #include "ranking/query_bias.h"
 
 namespace fovea::engine {
@@ -139,8 +140,12 @@ std::vector<std::uint32_t> following(const Snapshot& snapshot, const Question& q
   for (auto b = question.behaviours.rbegin(); b != question.behaviours.rend(); ++b) {
     if (action_weight(actions, b->action) > 0) newest_first.push_back(b->row);
   }
-  return rows_of(snapshot.model->model()->transitions().best(newest_first, n,
-                                                             snapshot.fresh_transitions.get()));
+  index::Nearest best(n);
+  for (const auto& entry : snapshot.model->model()->transitions().following(
+           newest_first, snapshot.fresh_transitions.get())) {
+    best.add(entry.row, entry.weight);
+  }
+  return rows_of(best.take());
 }
 
 /// Fills up with the most popular: to `wanted` candidates, and until a whole page can stand under
