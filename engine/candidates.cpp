@@ -65,7 +65,7 @@ class Collector {
  public:
   /// `allowed` (or null) is what the request's filter leaves.
   Collector(const storage::Catalog& catalog, const index::RowSet* allowed)
-      : catalog_(catalog), allowed_(allowed), taken_(catalog.rows(), false) {}
+      : allowed_(allowed), present_(catalog.present()), taken_(present_.size(), false) {}
 
   void leave_out(std::span<const std::uint32_t> rows) {
     for (const auto row : rows) {
@@ -78,7 +78,7 @@ class Collector {
   std::size_t left_out() const { return left_out_; }
 
   bool may_add(std::uint32_t row) const {
-    return row < taken_.size() && !taken_[row] && catalog_.present(row) &&
+    return row < taken_.size() && !taken_[row] && present_[row] &&
            (allowed_ == nullptr || allowed_->contains(row));
   }
   /// False for a row that is left out, already there, not allowed, or of an item that is absent or
@@ -125,9 +125,9 @@ class Collector {
                list.scores.empty() ? std::nullopt : std::optional(list.scores[i]));
   }
 
-  const storage::Catalog& catalog_;
   const index::RowSet* allowed_;
-  std::vector<bool> taken_;  // by row: left out or already a candidate
+  std::vector<bool> present_;  // by row
+  std::vector<bool> taken_;    // by row: left out or already a candidate
   std::size_t left_out_ = 0;
   std::vector<Candidate> items_;
 };

@@ -123,6 +123,11 @@ bool Catalog::present(std::uint32_t row) const {
   return row < state_.present.size() && state_.present[row];
 }
 
+std::vector<bool> Catalog::present() const {
+  const std::shared_lock published(state_.published);
+  return state_.present;
+}
+
 std::optional<StoredItem> Catalog::get(std::uint32_t row) const {
   if (!present(row)) return std::nullopt;
   rocksdb::PinnableSlice value;
