@@ -11,6 +11,10 @@
 namespace fovea::api {
 namespace {
 
+/// So many answers are handed on together where more are under way: each time the caller's thread
+/// is woken, one that answers loses its processor.
+constexpr std::size_t kTakenTogether = 64;
+
 struct Place {
   AskedLine asked;
   std::optional<AnsweredLine> answered;
@@ -50,19 +54,22 @@ class Window {
     asked_.notify_one();
   }
 
-  /// The front, once it is answered.
+  /// The front, once it is answered, and enough behind it or all that is there.
   AnsweredLine front() {
     AnsweredLine line;
     bool was_full = false;
     {
       std::unique_lock lock(mutex_);
-      front_answered_.wait(lock, [&] { return failure_ || places_.front().answered; });
+      front_ready_.wait(lock,
+                        [&] { return failure_ || (handing_on_ && front_answered()) || ready(); });
       if (failure_) std::rethrow_exception(failure_);
       line = *std::move(places_.front().answered);
       was_full = answered_bytes_ >= kBytesHeld;
       answered_bytes_ -= line.text.size();
       places_.pop_front();
       --begun_;
+      --answered_;
+      handing_on_ = front_answered();
     }
     if (was_full) asked_.notify_all();
     return line;
@@ -77,6 +84,12 @@ class Window {
     asked_.notify_all();
     for (std::thread& thread : threads_) thread.join();
     threads_.clear();
+  }
+
+  bool front_answered() const { return !places_.empty() && places_.front().answered; }
+  bool ready() const {
+    return front_answered() && (answered_ >= kTakenTogether || begun_ == places_.size() ||
+                                answered_bytes_ >= kBytesHeld);
   }
 
   void answer_lines() {
@@ -102,23 +115,26 @@ class Window {
         if (!failure_) failure_ = failure;
         stopping_ = true;
         asked_.notify_all();
-        front_answered_.notify_one();
+        front_ready_.notify_one();
         return;
       }
       answered_bytes_ += answer->text.size();
       asked_bytes_ -= place.asked.text.size();
       place.asked.text = {};
       place.answered = std::move(answer);
-      if (&place == &places_.front()) front_answered_.notify_one();
+      ++answered_;
+      if (ready()) front_ready_.notify_one();
     }
   }
 
   const OrderedWork& work_;
-  std::mutex mutex_;                        // of everything below but `threads_`
-  std::condition_variable asked_;           // or there is room again, or it ends
-  std::condition_variable front_answered_;  // or it failed
+  std::mutex mutex_;                     // of everything below but `threads_`
+  std::condition_variable asked_;        // or there is room again, or it ends
+  std::condition_variable front_ready_;  // or it failed
   std::deque<Place> places_;
   std::size_t begun_ = 0;           // of places_, from the front
+  std::size_t answered_ = 0;        // of places_, wherever
+  bool handing_on_ = false;         // the answers behind a front that was taken
   std::size_t asked_bytes_ = 0;     // of lines without an answer
   std::size_t answered_bytes_ = 0;  // of answers
   std::exception_ptr failure_;

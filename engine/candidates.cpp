@@ -11,6 +11,7 @@
 #include "engine/pipeline.h"
 #include "engine/places.h"
 #include "engine/query_search.h"
+#include "index/exact_scan.h"
 #include "ranking/query_bias.h"
 
 namespace fovea::engine {
@@ -64,7 +65,7 @@ class Collector {
  public:
   /// `allowed` (or null) is what the request's filter leaves.
   Collector(const storage::Catalog& catalog, const index::RowSet* allowed)
-      : catalog_(catalog), allowed_(allowed), taken_(catalog.rows(), false) {}
+      : allowed_(allowed), present_(catalog.present()), taken_(present_.size(), false) {}
 
   void leave_out(std::span<const std::uint32_t> rows) {
     for (const auto row : rows) {
@@ -77,7 +78,7 @@ class Collector {
   std::size_t left_out() const { return left_out_; }
 
   bool may_add(std::uint32_t row) const {
-    return row < taken_.size() && !taken_[row] && catalog_.present(row) &&
+    return row < taken_.size() && !taken_[row] && present_[row] &&
            (allowed_ == nullptr || allowed_->contains(row));
   }
   /// False for a row that is left out, already there, not allowed, or of an item that is absent or
@@ -124,9 +125,9 @@ class Collector {
                list.scores.empty() ? std::nullopt : std::optional(list.scores[i]));
   }
 
-  const storage::Catalog& catalog_;
   const index::RowSet* allowed_;
-  std::vector<bool> taken_;  // by row: left out or already a candidate
+  std::vector<bool> present_;  // by row
+  std::vector<bool> taken_;    // by row: left out or already a candidate
   std::size_t left_out_ = 0;
   std::vector<Candidate> items_;
 };
@@ -139,8 +140,12 @@ std::vector<std::uint32_t> following(const Snapshot& snapshot, const Question& q
   for (auto b = question.behaviours.rbegin(); b != question.behaviours.rend(); ++b) {
     if (action_weight(actions, b->action) > 0) newest_first.push_back(b->row);
   }
-  return rows_of(snapshot.model->model()->transitions().best(newest_first, n,
-                                                             snapshot.fresh_transitions.get()));
+  index::Nearest best(n);
+  for (const auto& entry : snapshot.model->model()->transitions().following(
+           newest_first, snapshot.fresh_transitions.get())) {
+    best.add(entry.row, entry.weight);
+  }
+  return rows_of(best.take());
 }
 
 /// Fills up with the most popular: to `wanted` candidates, and until a whole page can stand under

@@ -60,17 +60,19 @@ const float* ItemVectors::find(const index::FreshVectors& fresh, Part part,
 
 GatheredVectors ItemVectors::gather(std::span<const std::uint32_t> rows) const {
   const auto fresh = this->fresh();
-  GatheredVectors out{std::vector<float>(rows.size() * text_width_),
-                      std::vector<float>(rows.size() * item_width_)};
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    if (const float* text = find(*fresh, Part::kText, rows[i])) {
-      std::copy_n(text, text_width_, out.texts.data() + i * text_width_);
+  const auto part = [&](Part which) {
+    std::vector<float> vectors;
+    vectors.reserve(rows.size() * width(which));  // not zeros, to be written over: it is a lot
+    for (const std::uint32_t row : rows) {
+      if (const float* vector = find(*fresh, which, row)) {
+        vectors.insert(vectors.end(), vector, vector + width(which));
+      } else {
+        vectors.resize(vectors.size() + width(which));
+      }
     }
-    if (const float* item = find(*fresh, Part::kItem, rows[i])) {
-      std::copy_n(item, item_width_, out.items.data() + i * item_width_);
-    }
-  }
-  return out;
+    return vectors;
+  };
+  return {part(Part::kText), part(Part::kItem)};
 }
 
 void ItemVectors::gather(Part part, std::span<const std::uint32_t> rows,

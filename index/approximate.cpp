@@ -9,12 +9,12 @@
 #include <array>
 #include <cmath>
 #include <iterator>
-#include <limits>
 #include <numeric>
 #include <random>
 #include <stdexcept>
 #include <string>
 
+#include "index/exact_scan.h"
 #include "index/faiss_index.h"
 #include "index/sq8_query.h"
 
@@ -28,46 +28,6 @@ constexpr std::size_t kListsMax = 1024;
 constexpr int kTrainingPerList = 64;
 // Vectors of a list that a filter looks at together.
 constexpr std::size_t kTogether = 128;
-
-/// The k best scores with their ids. Up to twice as many are kept, unordered: a heap would move
-/// something for each that is better than the least of k.
-class Best {
- public:
-  explicit Best(std::size_t k) : k_(k) { kept_.reserve(2 * k); }
-
-  void add(FaissId id, float score) {
-    if (!(score > least_)) return;
-    kept_.push_back({score, id});
-    if (kept_.size() < 2 * k_) return;
-    std::ranges::nth_element(kept_, kept_.begin() + static_cast<std::ptrdiff_t>(k_ - 1), kBetter);
-    kept_.resize(k_);
-    least_ = kept_.back().score;
-  }
-  /// Best first, as Faiss returns them: what was not found has the id -1.
-  void write(std::span<FaissId> ids, std::span<float> scores) {
-    std::ranges::partial_sort(
-        kept_, kept_.begin() + static_cast<std::ptrdiff_t>(std::min(k_, kept_.size())), kBetter);
-    for (std::size_t i = 0; i < k_; ++i) {
-      const Scored found = i < kept_.size() ? kept_[i] : Scored{};
-      ids[i] = found.id;
-      scores[i] = found.score;
-    }
-  }
-
- private:
-  struct Scored {
-    float score = std::numeric_limits<float>::lowest();
-    FaissId id = -1;
-  };
-  // No function, which sorting would call through a pointer.
-  static constexpr auto kBetter = [](const Scored& a, const Scored& b) {
-    return a.score > b.score || (a.score == b.score && a.id < b.id);
-  };
-
-  std::size_t k_;
-  float least_ = std::numeric_limits<float>::lowest();
-  std::vector<Scored> kept_;
-};
 
 /// The lists of an index, those with the nearest centres first. Ordered as they are asked for: a
 /// filter may need all of them, and mostly does not.
@@ -118,21 +78,19 @@ class Approximate final : public FaissIndex {
   // With a filter lists are read until as many allowed vectors have been compared as a search
   // without one compares: a tenth at random takes ten times as many lists, and a filter that leaves
   // what lies together takes few more where the query is near and what it needs where it is far.
-  void find(std::span<const float> query, const RowSet* allow, std::span<FaissId> ids,
-            std::span<float> scores) const override {
+  void find(std::span<const float> query, const RowSet* allow, Nearest& nearest) const override {
     Order order(*index_, query);
     const Sq8Query products(query, index_->sq.trained);
-    Best best(ids.size());
     const std::size_t enough = compared();
     std::size_t seen = 0;
     for (std::size_t read = 0; !order.empty() && (read < probes_ || seen < enough); ++read) {
       const Order::List list = order.next();
-      seen += allow == nullptr ? scan(products, list, best) : scan(products, list, *allow, best);
+      seen +=
+          allow == nullptr ? scan(products, list, nearest) : scan(products, list, *allow, nearest);
     }
-    best.write(ids, scores);
   }
 
-  std::size_t scan(const Sq8Query& products, const Order::List& list, Best& best) const {
+  std::size_t scan(const Sq8Query& products, const Order::List& list, Nearest& nearest) const {
     const auto number = static_cast<std::size_t>(list.number);
     faiss::InvertedLists::ScopedIds ids(index_->invlists, number);
     faiss::InvertedLists::ScopedCodes codes(index_->invlists, number);
@@ -141,14 +99,16 @@ class Approximate final : public FaissIndex {
     for (std::size_t begin = 0; begin < size; begin += kTogether) {
       const std::size_t count = std::min(size - begin, kTogether);
       products.products(count, codes.get() + begin * index_->code_size, list.centre, scores.data());
-      for (std::size_t i = 0; i < count; ++i) best.add(ids.get()[begin + i], scores[i]);
+      for (std::size_t i = 0; i < count; ++i) {
+        nearest.add(static_cast<std::uint32_t>(ids.get()[begin + i]), scores[i]);
+      }
     }
     return size;
   }
 
   // Returns how many were allowed.
   std::size_t scan(const Sq8Query& products, const Order::List& list, const RowSet& allow,
-                   Best& best) const {
+                   Nearest& nearest) const {
     const auto number = static_cast<std::size_t>(list.number);
     faiss::InvertedLists::ScopedIds ids(index_->invlists, number);
     faiss::InvertedLists::ScopedCodes codes(index_->invlists, number);
@@ -166,8 +126,8 @@ class Approximate final : public FaissIndex {
         count += allow.contains(rows[static_cast<std::size_t>(ids.get()[i])]) ? 1 : 0;
       }
       for (std::size_t i = 0; i < count; ++i) {
-        best.add(ids.get()[allowed[i]],
-                 list.centre + products.product(codes.get() + allowed[i] * index_->code_size));
+        nearest.add(static_cast<std::uint32_t>(ids.get()[allowed[i]]),
+                    list.centre + products.product(codes.get() + allowed[i] * index_->code_size));
       }
       seen += count;
     }

@@ -1,44 +1,31 @@
-// Every vector is compared: faiss::IndexFlat with inner products.
+// Every vector is compared, as faiss::IndexFlatIP holds them. Its own search keeps the k best in
+// heaps, which for k of a few hundred takes several times as long as comparing.
 #include <faiss/IndexFlat.h>
-#include <faiss/impl/IDSelector.h>
 
+#include "index/exact_scan.h"
 #include "index/faiss_index.h"
 
 namespace fovea::index {
 namespace {
 
-class Allowed final : public faiss::IDSelector {
- public:
-  Allowed(std::span<const std::uint32_t> rows, const RowSet& allow) : rows_(rows), allow_(allow) {}
-  bool is_member(FaissId id) const override {
-    return allow_.contains(rows_[static_cast<std::size_t>(id)]);
-  }
-
- private:
-  std::span<const std::uint32_t> rows_;
-  const RowSet& allow_;
-};
-
 class Exact final : public FaissIndex {
  public:
-  Exact(std::unique_ptr<faiss::Index> index, std::vector<std::uint32_t> rows)
+  Exact(std::unique_ptr<faiss::IndexFlat> index, std::vector<std::uint32_t> rows)
       : FaissIndex(std::move(rows)), index_(std::move(index)) {}
   std::size_t compared() const override { return size(); }
   std::string kind() const override { return "exact"; }
 
  private:
   const faiss::Index& faiss() const override { return *index_; }
-  void find(std::span<const float> query, const RowSet* allow, std::span<FaissId> ids,
-            std::span<float> scores) const override {
-    faiss::SearchParameters parameters;
-    static const RowSet kNone;
-    Allowed allowed(rows(), allow == nullptr ? kNone : *allow);
-    if (allow != nullptr) parameters.sel = &allowed;
-    index_->search(1, query.data(), static_cast<FaissId>(ids.size()), scores.data(), ids.data(),
-                   &parameters);
+  void find(std::span<const float> query, const RowSet* allow, Nearest& nearest) const override {
+    const float* vectors = index_->get_xb();
+    for (std::uint32_t i = 0; i < size(); ++i) {
+      if (allow != nullptr && !allow->contains(rows()[i])) continue;
+      nearest.add(i, inner_product(query, vectors + i * query.size()));
+    }
   }
 
-  std::unique_ptr<faiss::Index> index_;
+  std::unique_ptr<faiss::IndexFlat> index_;
 };
 
 }  // namespace
@@ -53,7 +40,9 @@ std::unique_ptr<faiss::Index> build_exact(const BuildSource& source) {
 
 std::unique_ptr<VectorIndex> make_exact(std::unique_ptr<faiss::Index> index,
                                         std::vector<std::uint32_t> rows) {
-  return std::make_unique<Exact>(std::move(index), std::move(rows));
+  std::unique_ptr<faiss::IndexFlat> flat(&dynamic_cast<faiss::IndexFlat&>(*index));
+  static_cast<void>(index.release());
+  return std::make_unique<Exact>(std::move(flat), std::move(rows));
 }
 
 }  // namespace fovea::index

@@ -1,5 +1,5 @@
-// Exact search over vectors where they lie: an inner product and the k best of what was seen. Which
-// vectors are compared is the caller's loop.
+// What every search here compares and keeps: an inner product, and the k best of what was seen.
+// Which vectors are compared is the caller's loop.
 #pragma once
 
 #include <cstddef>

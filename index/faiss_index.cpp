@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "index/exact_scan.h"
 #include "index/index_file.h"
 
 // Of the OpenMP runtime that Faiss brings, declared here because omp.h comes only with compilers of
@@ -36,14 +37,10 @@ std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::siz
   k = std::min(k, size());
   if (k == 0) return {};
   const ThreadWidth one(1);
-  std::vector<float> scores(k);
-  std::vector<FaissId> ids(k);
-  find(query, allow, ids, scores);
-  std::vector<Neighbour> found;
-  found.reserve(k);
-  for (std::size_t i = 0; i < k && ids[i] >= 0; ++i) {
-    found.push_back({rows_[static_cast<std::size_t>(ids[i])], scores[i]});
-  }
+  Nearest nearest(k);
+  find(query, allow, nearest);
+  auto found = nearest.take();
+  for (Neighbour& one : found) one.row = rows_[one.row];
   return found;
 }
 

@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "index/exact_scan.h"
 #include "index/vector_index.h"
 
 namespace fovea::index {
@@ -31,10 +32,8 @@ class FaissIndex : public VectorIndex {
 
  private:
   virtual const faiss::Index& faiss() const = 0;
-  /// The best of the allowed vectors, best first, as numbers; -1 after the last. `ids` and `scores`
-  /// have the same length k, at least 1 and at most size().
-  virtual void find(std::span<const float> query, const RowSet* allow, std::span<FaissId> ids,
-                    std::span<float> scores) const = 0;
+  /// Shows `nearest` those of the allowed vectors that it compares, by number in place of a row.
+  virtual void find(std::span<const float> query, const RowSet* allow, Nearest& nearest) const = 0;
 
   std::vector<std::uint32_t> rows_;
 };

@@ -100,51 +100,6 @@ FOVEA_CLONES float exp_row(std::size_t n, float shift, float* x) {
   return sum;
 }
 
-struct HeadRows {
-  const float *query, *keys, *values;  // keys and values of tokens stand `stride` apart
-  std::size_t stride;
-  const float* bias;  // [n], or null
-};
-
-// One query's head over the n tokens that it may see: row [n] = softmax(scale query . keys + bias),
-// result [width] += row . values. Inlined into the clones.
-inline __attribute__((always_inline)) void attend_to(std::size_t n, std::size_t width, float scale,
-                                                     const HeadRows& head, float* row,
-                                                     float* result) {
-  float highest = -INFINITY;
-  for (std::size_t j = 0; j < n; ++j) {
-    const float* key = head.keys + j * head.stride;
-    float product = 0;
-#pragma omp simd reduction(+ : product)
-    for (std::size_t k = 0; k < width; ++k) product += head.query[k] * key[k];
-    row[j] = scale * product + (head.bias != nullptr ? head.bias[j] : 0);
-    highest = std::max(highest, row[j]);
-  }
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::size_t j = 0; j < n; ++j) {
-    row[j] = exp_one(row[j] - highest);
-    sum += row[j];
-  }
-  const float inverse = 1 / sum;
-  for (std::size_t j = 0; j < n; ++j) {
-    row[j] *= inverse;
-    const float probability = row[j];
-    const float* value = head.values + j * head.stride;
-#pragma omp simd
-    for (std::size_t k = 0; k < width; ++k) result[k] += probability * value[k];
-  }
-}
-
-FOVEA_CLONES void attend_row(std::size_t n, std::size_t width, float scale, const HeadRows& head,
-                             float* row, float* result) {
-  if (width == 32) {  // the usual one; a loop of a known length is no loop
-    attend_to(n, 32, scale, head, row, result);
-  } else {
-    attend_to(n, width, scale, head, row, result);
-  }
-}
-
 // One head of one sequence of n tokens in attention(): results stand `width` apart. keys [head
 // width, n] takes the keys on their sides, so that loops run along the tokens; row [n].
 FOVEA_CLONES void attend_head(std::size_t n, std::size_t head_width, std::size_t width, float scale,
@@ -374,18 +329,25 @@ void causal_attention(const Context& context, const Sequences& sequences, std::s
     const std::size_t block_start = heads * sequences.pair_starts[s];
     const float* first = qkv + static_cast<std::size_t>(offsets[s]) * 3 * width;
     float* result = out + static_cast<std::size_t>(offsets[s]) * width;
-    std::fill(result + asked * width, result + n * width, 0.0F);
+    const std::size_t stride = 3 * width;
     for (std::size_t h = 0; h < heads; ++h) {
       float* block = probabilities + block_start + h * n * n;
-      const float* head = first + h * head_width;
+      const float* queries = first + h * head_width;
+      const float* keys = queries + width;
+      const float* values = keys + width;
+      // Every pair's product and not only those before the diagonal: in one call they take less.
+      cpu::gemm(context, Transpose::kNo, Transpose::kYes, n - asked, n, head_width, scale,
+                queries + asked * stride, stride, keys, stride, 0, block + asked * n, n);
       for (std::size_t i = asked; i < n; ++i) {
         float* row = block + i * n;
-        attend_row(i + 1, head_width, scale,
-                   {head + i * 3 * width, head + width, head + 2 * width, 3 * width,
-                    bias != nullptr ? bias + block_start + (h * n + i) * n : nullptr},
-                   row, result + i * width + h * head_width);
+        if (bias != nullptr) add_scaled_row(i + 1, 1, bias + block_start + (h * n + i) * n, row);
+        const float sum = exp_row(i + 1, max_row(i + 1, row), row);
+        scale_row(i + 1, 1 / sum, row);
         std::fill(row + i + 1, row + n, 0.0F);
       }
+      cpu::gemm(context, Transpose::kNo, Transpose::kNo, n - asked, head_width, n, 1,
+                block + asked * n, n, values, stride, 0, result + asked * width + h * head_width,
+                width);
     }
   });
 }

@@ -18,9 +18,7 @@ using ops::Transpose;
 constexpr std::size_t kBehavioursPerCheck = 16;  // of whether to stop
 constexpr float kGapUnit = 1.0F / 16;  // keeps the gap term near 1: 16 buckets are 18 hours
 
-// The candidates by row, in a table over all rows that lies ready between calls. What is no
-// candidate is candidate N, so that sums over a source's entries, most of which are none, need no
-// branch.
+// The candidates by row, in a table over all rows that lies ready between calls.
 class CandidatesByRow {
  public:
   CandidatesByRow(std::span<const std::uint32_t> rows, std::vector<std::uint32_t>& table)
@@ -42,9 +40,23 @@ class CandidatesByRow {
   CandidatesByRow(const CandidatesByRow&) = delete;
   CandidatesByRow& operator=(const CandidatesByRow&) = delete;
 
-  /// N where the row is no candidate; of a row that is two, the first.
-  std::uint32_t candidate(std::uint32_t row) const {
-    return row < table_.size() ? none_ - table_[row] : none_;
+  /// Those of `entries` that are candidates, in their order, with the candidate in the row's place;
+  /// of a row that is two, the first. In `met`, which keeps its room. Whether an entry is a
+  /// candidate cannot be foretold: a branch would often be taken wrong, and sums with a place for
+  /// what is none would wait for that place, entry after entry.
+  std::span<const ItemPairs::Entry> meet(std::span<const ItemPairs::Entry> entries,
+                                         std::vector<ItemPairs::Entry>& met) const {
+    if (met.size() < entries.size()) met.resize(entries.size());
+    const std::uint32_t* table = table_.data();
+    const std::size_t end = table_.size();
+    const std::uint32_t none = none_;
+    std::size_t count = 0;
+    for (const ItemPairs::Entry& entry : entries) {
+      const std::uint32_t from_end = entry.row < end ? table[entry.row] : 0;
+      met[count] = {none - from_end, entry.weight};
+      count += from_end != 0 ? 1 : 0;
+    }
+    return std::span(met).first(count);
   }
   /// Gives candidates of one row the same value. [N]
   void copy_to_twins(float* values) const {
@@ -57,6 +69,17 @@ class CandidatesByRow {
   std::uint32_t none_;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> twins_;
 };
+
+// Asks for what behaviour j speaks for, to come from memory while others are read: the lists of a
+// catalogue are more than a processor's own caches hold.
+void ask_for(const ItemPairs& pairs, std::span<const Behaviour> behaviours, std::size_t j) {
+  if (j >= behaviours.size()) return;
+  constexpr std::size_t kEntriesPerLine = 64 / sizeof(ItemPairs::Entry);
+  const auto entries = pairs.from(behaviours[j].row);
+  for (std::size_t i = 0; i < entries.size(); i += kEntriesPerLine) {
+    __builtin_prefetch(&entries[i]);
+  }
+}
 
 FOVEA_CLONES void add_scaled(std::size_t n, float factor, const float* values, float* sums) {
 #pragma omp simd
@@ -71,22 +94,18 @@ void transition_features(const Context& context, const RankerWeights& weights,
   const std::size_t n = tape.candidates;
   const float log_floor = std::log(kTransitionFloor);
   std::vector<float> fixed(n);
-  std::vector<float> of_pair(n + 1);
-  std::vector<std::uint32_t> met;
+  std::vector<float> of_pair(n);
+  std::vector<ItemPairs::Entry> room, room_since;
   for (std::size_t j = 0; j < l; ++j) {
     if (j % kBehavioursPerCheck == 0) context.check_stop();
-    const auto counted = relations.transitions.from(behaviours[j].row);
-    std::span<const ItemPairs::Entry> since;
-    if (relations.since != nullptr) since = relations.since->from(behaviours[j].row);
-    met.resize(counted.size() + since.size());
-    std::size_t candidates = 0;
-    for (const auto entries : {counted, since}) {
-      for (const ItemPairs::Entry& entry : entries) {
-        const std::uint32_t c = by_row.candidate(entry.row);
-        of_pair[c] += entry.weight;
-        met[candidates] = c;
-        candidates += c < n ? 1 : 0;
-      }
+    ask_for(relations.transitions, behaviours, j + 1);
+    const auto met = by_row.meet(relations.transitions.from(behaviours[j].row), room);
+    std::span<const ItemPairs::Entry> met_since;
+    if (relations.since != nullptr) {
+      met_since = by_row.meet(relations.since->from(behaviours[j].row), room_since);
+    }
+    for (const auto entries : {met, met_since}) {
+      for (const ItemPairs::Entry& entry : entries) of_pair[entry.row] += entry.weight;
     }
     float* row = tape.log_transition.row(j);
     std::fill_n(row, n, log_floor);
@@ -95,10 +114,13 @@ void transition_features(const Context& context, const RankerWeights& weights,
       add_scaled(n, std::pow(Transitions::kAgeDecay, static_cast<float>(age)), of_pair.data(),
                  fixed.data());
     }
-    for (const std::uint32_t c : std::span(met).first(candidates)) {
-      if (of_pair[c] == 0) continue;  // met twice
-      row[c] = std::log(of_pair[c] + kTransitionFloor);
-      of_pair[c] = 0;
+    for (const auto entries : {met, met_since}) {
+      for (const ItemPairs::Entry& entry : entries) {
+        float& weight = of_pair[entry.row];
+        if (weight == 0) continue;  // met twice
+        row[entry.row] = std::log(weight + kTransitionFloor);
+        weight = 0;
+      }
     }
     by_row.copy_to_twins(row);
   }
@@ -113,28 +135,28 @@ void ease_features(const Context& context, const RankerWeights& weights, const I
                    const BehaviourInput& behaviours, const CandidatesByRow& by_row,
                    RankerTape& tape) {
   const std::size_t n = tape.candidates;
-  std::vector<float> score(n + 1);
+  std::vector<float> score(n);
+  std::vector<ItemPairs::Entry> room;
   for (std::size_t i = 0; i < behaviours.earlier.size(); ++i) {
     if (i % kBehavioursPerCheck == 0) context.check_stop();
+    ask_for(ease, behaviours.earlier, i + 1);
     if (!positive(weights, behaviours.earlier[i])) continue;
-    for (const ItemPairs::Entry& entry : ease.from(behaviours.earlier[i].row)) {
-      score[by_row.candidate(entry.row)] += entry.weight;
+    for (const ItemPairs::Entry& entry : by_row.meet(ease.from(behaviours.earlier[i].row), room)) {
+      score[entry.row] += entry.weight;
     }
   }
-  std::vector<float> of_pair(n + 1);
   for (std::size_t j = 0; j < tape.behaviours; ++j) {
     if (j % kBehavioursPerCheck == 0) context.check_stop();
+    ask_for(ease, behaviours.behaviours, j + 1);
     float* row = tape.ease.row(j);
     std::fill_n(row, n, 0.0F);
     if (!positive(weights, behaviours.behaviours[j])) continue;
-    const auto entries = ease.from(behaviours.behaviours[j].row);
-    for (const ItemPairs::Entry& entry : entries) {
-      of_pair[by_row.candidate(entry.row)] = entry.weight;
+    for (const ItemPairs::Entry& entry :
+         by_row.meet(ease.from(behaviours.behaviours[j].row), room)) {
+      row[entry.row] = kEaseUnit * entry.weight;
+      score[entry.row] += entry.weight;
     }
-    add_scaled(n, kEaseUnit, of_pair.data(), row);
-    add_scaled(n, 1, of_pair.data(), score.data());
     by_row.copy_to_twins(row);
-    std::fill_n(of_pair.data(), n, 0.0F);
   }
   by_row.copy_to_twins(score.data());
   for (std::size_t c = 0; c < n; ++c) tape.features.row(c)[kEase] = score[c];

@@ -18,31 +18,34 @@ constexpr auto kStronger = [](const Transitions::Entry& a, const Transitions::En
   return a.weight != b.weight ? a.weight > b.weight : a.row < b.row;
 };
 
-// Sums by row: a hash table with linear probing, at most half full.
+// Sums by row: a hash table with linear probing, at most half full, of where in a list of the rows
+// that came a row's sum stands. The list stays short where many entries are of few rows.
 class Sums {
  public:
   explicit Sums(std::size_t rows_max)
       : shift_(64 - static_cast<unsigned>(std::bit_width(2 * std::max(rows_max, std::size_t{1})))),
-        slots_(std::size_t{1} << (64 - shift_), {kNone, 0}) {}
+        slots_(std::size_t{1} << (64 - shift_), kNone) {}
 
   void add(std::uint32_t row, float weight) {
     // Multiplicative hashing (Knuth).
     std::size_t slot = static_cast<std::size_t>(row * std::uint64_t{0x9E3779B97F4A7C15} >> shift_);
-    while (slots_[slot].row != row && slots_[slot].row != kNone) {
+    while (slots_[slot] != kNone && sums_[slots_[slot]].row != row) {
       slot = (slot + 1) & (slots_.size() - 1);
     }
-    slots_[slot].row = row;
-    slots_[slot].weight += weight;
+    if (slots_[slot] == kNone) {
+      slots_[slot] = static_cast<std::uint32_t>(sums_.size());
+      sums_.push_back({row, weight});
+    } else {
+      sums_[slots_[slot]].weight += weight;
+    }
   }
-  std::vector<Transitions::Entry> take() {
-    std::erase_if(slots_, [](const Transitions::Entry& entry) { return entry.row == kNone; });
-    return std::move(slots_);
-  }
+  std::vector<Transitions::Entry> take() { return std::move(sums_); }
 
  private:
   static constexpr std::uint32_t kNone = 0xFFFFFFFF;
   unsigned shift_;
-  std::vector<Transitions::Entry> slots_;
+  std::vector<std::uint32_t> slots_;
+  std::vector<Transitions::Entry> sums_;
 };
 
 }  // namespace
@@ -127,9 +130,8 @@ Transitions Transitions::count_since(std::int64_t after_ms, std::span<const floa
   return result;
 }
 
-std::vector<Transitions::Entry> Transitions::best(
-    std::span<const std::uint32_t> behaviours_newest_first, std::size_t n,
-    const Transitions* since) const {
+std::vector<Transitions::Entry> Transitions::following(
+    std::span<const std::uint32_t> behaviours_newest_first, const Transitions* since) const {
   const auto behaviours =
       behaviours_newest_first.first(std::min(behaviours_newest_first.size(), kBehaviours));
   std::size_t entries_max = 0;
@@ -145,7 +147,12 @@ std::vector<Transitions::Entry> Transitions::best(
     }
     decay *= kAgeDecay;
   }
-  std::vector<Entry> entries = sums.take();
+  return sums.take();
+}
+
+std::vector<Transitions::Entry> Transitions::best(
+    std::span<const std::uint32_t> behaviours_newest_first, std::size_t n) const {
+  std::vector<Entry> entries = following(behaviours_newest_first);
   if (n < entries.size()) {
     std::ranges::nth_element(entries, entries.begin() + static_cast<std::ptrdiff_t>(n), kStronger);
     entries.resize(n);

@@ -41,11 +41,14 @@ class Transitions : public ItemPairs {
                                  const Interactions& interactions, std::size_t items,
                                  std::span<const float> action_weights, const Options& options);
 
-  /// The n items of highest transition score, sum over behaviours of kAgeDecay^age C[behaviour,
-  /// item], best first. `behaviours` newest first; only the first 20 count. `since` (or null) adds
-  /// to C.
-  std::vector<Entry> best(std::span<const std::uint32_t> behaviours_newest_first, std::size_t n,
-                          const Transitions* since = nullptr) const;
+  /// Every item with a transition score, sum over behaviours of kAgeDecay^age C[behaviour, item],
+  /// once and in no order. `behaviours` newest first; only the first 20 count. `since` (or null)
+  /// adds to C.
+  std::vector<Entry> following(std::span<const std::uint32_t> behaviours_newest_first,
+                               const Transitions* since = nullptr) const;
+  /// The n of them with the highest score, best first; of equal scores the lower row first.
+  std::vector<Entry> best(std::span<const std::uint32_t> behaviours_newest_first,
+                          std::size_t n) const;
 };
 
 }  // namespace fovea::ranking

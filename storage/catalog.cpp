@@ -118,6 +118,11 @@ std::string Catalog::item_id(std::uint32_t row) const {
   return std::string(state_.names.name(row));
 }
 
+std::vector<bool> Catalog::present() const {
+  const std::shared_lock published(state_.published);
+  return state_.present;
+}
+
 bool Catalog::present(std::uint32_t row) const {
   const std::shared_lock published(state_.published);
   return row < state_.present.size() && state_.present[row];

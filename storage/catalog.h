@@ -55,6 +55,7 @@ class Catalog {
   /// The name of a row below rows(); std::logic_error otherwise.
   std::string item_id(std::uint32_t row) const;
   bool present(std::uint32_t row) const;
+  std::vector<bool> present() const;  ///< By row, of all at one moment: for who asks for hundreds.
 
   /// The first `limit` rows of present items whose ids begin with `prefix`. Walks the names in
   /// memory while puts wait: a millisecond or so for 200,000.

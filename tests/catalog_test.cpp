@@ -77,6 +77,9 @@ TEST(Catalog, ARemovedItemKeepsItsRow) {
   EXPECT_EQ(db->catalog().row("b"), 1U);
   EXPECT_EQ(db->catalog().item_id(1), "b");
   EXPECT_FALSE(db->catalog().present(1));
+  for (std::uint32_t row = 0; row < db->catalog().rows(); ++row) {
+    EXPECT_EQ(db->catalog().present()[row], db->catalog().present(row));
+  }
   EXPECT_EQ(db->catalog().get(1), std::nullopt);
   EXPECT_EQ(db->catalog().size(), 3);
   EXPECT_EQ(db->catalog().rows(), 4U);

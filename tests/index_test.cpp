@@ -13,7 +13,9 @@
 #include <set>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
+#include "index/exact_scan.h"
 #include "index/vector_index.h"
 
 namespace fovea::index {
@@ -94,6 +96,34 @@ double recall(const VectorIndex& index, const Vectors& data, const Vectors& quer
     for (const auto& n : nearest(data, queries.at(q), k)) found += rows.count(n.row);
   }
   return static_cast<double>(found) / static_cast<double>(queries.rows.size() * k);
+}
+
+TEST(Nearest, KeepsTheBestOfWhatItIsShownTiesByRow) {
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  for (const std::size_t n : {0, 5, 127, 128, 700, 6000}) {
+    for (const float step : {0.0F, 0.25F}) {  // many that are equal
+      std::vector<Neighbour> all;
+      for (std::uint32_t row = 0; row < n; ++row) {
+        const float score = normal(random) * (row % 7 == 0 ? 1e20F : 1);
+        all.push_back({row, step == 0 ? score : step * std::round(score / step)});  // -0 too
+      }
+      std::ranges::shuffle(all, random);
+      auto sorted = all;
+      std::ranges::sort(sorted, {},
+                        [](const Neighbour& one) { return std::pair(-one.score, one.row); });
+      for (const std::size_t k : {0, 1, 60, 500, 10'000}) {
+        Nearest nearest(k);
+        for (const Neighbour& one : all) nearest.add(one.row, one.score);
+        const auto found = nearest.take();
+        ASSERT_EQ(found.size(), std::min(n, k));
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          ASSERT_EQ(found[i].row, sorted[i].row) << n << ' ' << step << ' ' << k << ' ' << i;
+          ASSERT_EQ(found[i].score, sorted[i].score);
+        }
+      }
+    }
+  }
 }
 
 TEST(ExactIndex, ReturnsTheNearestRowsBestFirst) {

@@ -62,6 +62,21 @@ TEST(OrderedWork, LinesComeInTheirOrderFromSeveralThreads) {
   EXPECT_EQ(at_once, 2);
 }
 
+TEST(OrderedWork, FewLinesAreAllHandedOn) {
+  for (std::uint64_t lines = 1; lines < 200; lines += 9) {
+    std::uint64_t asked = 0;
+    std::uint64_t taken = 0;
+    run({.next = [&]() -> std::optional<AskedLine> {
+           if (asked == lines) return std::nullopt;
+           return AskedLine{++asked, ""};
+         },
+         .answer = [](const AskedLine& line) { return AnsweredLine{line.number, ""}; },
+         .take = [&](const AnsweredLine& line) { EXPECT_EQ(line.number, ++taken); }},
+        3);
+    EXPECT_EQ(taken, lines);
+  }
+}
+
 TEST(OrderedWork, BehindALineThatTakesLongOnlyAWindowIsRead) {
   Counted lines;
   OrderedWork work = lines.work();

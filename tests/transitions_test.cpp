@@ -106,10 +106,14 @@ TEST(Transitions, BeforeAndSinceAMomentAddUpToTheWhole) {
   EXPECT_GT(early_sum, 0);
   EXPECT_GT(since_sum, 0);
   const std::vector<std::uint32_t> newest_first = {3, 5};
-  const auto together = early.best(newest_first, 30, &since);
-  const auto counted = whole.best(newest_first, 30);
+  auto together = early.following(newest_first, &since);
+  auto counted = whole.following(newest_first);
+  for (auto* entries : {&together, &counted}) {
+    std::ranges::sort(*entries, {}, &Transitions::Entry::row);
+  }
   ASSERT_EQ(together.size(), counted.size());
   for (std::size_t i = 0; i < counted.size(); ++i) {
+    EXPECT_EQ(together[i].row, counted[i].row);
     EXPECT_NEAR(together[i].weight, counted[i].weight, 1e-4);
   }
 }
