@@ -302,7 +302,8 @@ TEST_F(ConsoleHttpTest, ThereIsNoOtherPath) {
         "/console//main.js", "/main.js"}) {
     const Response answer = get(path);
     EXPECT_EQ(answer.result_int(), 404U) << path;
-    EXPECT_THAT(answer.body(), AllOf(HasSubstr("/console/main.js"), HasSubstr("/console/report")));
+    EXPECT_THAT(answer.body(), AllOf(HasSubstr("there is no path '" + std::string(path) + "'"),
+                                     HasSubstr("/v1/rank"), Not(HasSubstr(", /console"))));
   }
 }
 
