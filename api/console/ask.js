@@ -11,7 +11,8 @@ import {milliseconds, percent, plural, titleOf, when} from './text.js';
 import {keyOf, timeline} from './timeline.js';
 
 const kPlaces = 200; // how far down a change of place is known
-const kHistory = 500;
+const kHistory = 1000; // as many as a session may have
+const kListed = 200; // of these, those that are named
 const kColumns = 80;
 const kWide = '(min-width: 900px)';
 
@@ -59,7 +60,7 @@ async function ask(because, said) {
     const took_ms = performance.now() - begin;
     await learn([
       ...ranked.items.map(({item_id: id}) => id),
-      ...behaviours.slice(0, kHistory).map(({item_id: id}) => id),
+      ...behaviours.slice(0, kListed).map(({item_id: id}) => id),
       ...(because && shown ? [...shown.keys()].slice(0, ranked.items.length) : []),
     ]);
     if (mine !== asked) return;
@@ -199,7 +200,8 @@ function behaviourList(behaviours, heat) {
   const means = heat.means();
   const columns = new Map(heat.columns.map((behaviour, column) => [keyOf(behaviour), column]));
   return timeline({
-    behaviours,
+    behaviours: behaviours.slice(0, kListed),
+    older: Math.max(0, behaviours.length - kListed),
     struck: question.struck,
     weightOf: (behaviour) => means[columns.get(keyOf(behaviour))],
     nameOf,

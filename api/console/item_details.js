@@ -73,7 +73,7 @@ function attention({attention: heaviest, rank_without_top_event: without}, nameO
   return el(
     'div',
     {},
-    el('h4', {}, 'Attends to'),
+    el('h3', {}, 'Attends to'),
     el('ol', {class: 'attends'}, heaviest.slice(0, kHeaviest).map(row)),
     without !== undefined &&
       el('p', {class: 'hint'}, `Without the first it would stand at ${without + 1}${off}.`),
@@ -114,7 +114,7 @@ export function itemDetails({ranked, title, size, actions, onact, nameOf}) {
     el(
       'div',
       {class: 'why'},
-      el('div', {}, el('h4', {}, 'Score'), partsTable(ranked)),
+      el('div', {}, el('h3', {}, 'Score'), partsTable(ranked)),
       attention(explanation, nameOf, size),
     ),
     el('p', {class: 'hint'}, howFound(ranked)),

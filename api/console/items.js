@@ -54,7 +54,7 @@ function group(title, ids, more) {
     el(
       'section',
       {'aria-label': title},
-      el('h3', {class: 'quiet'}, title),
+      el('h2', {class: 'quiet'}, title),
       el('ul', {}, ids.map(link)),
       more,
     )

@@ -66,5 +66,10 @@ onAnswering((answering) => {
   if (current?.view.again) current.view.again();
   else show();
 });
+// The part of the address behind # says which view is shown, so that the link cannot use it.
+document.querySelector('.skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  main.focus();
+});
 addEventListener('hashchange', show);
 show();

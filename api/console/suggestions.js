@@ -11,7 +11,7 @@ export function suggestions({label, placeholder, look, take}) {
   const id = `suggestions-${++made}`;
   const list = el('ul', {id, role: 'listbox', 'aria-label': label, hidden: true});
   const input = el('input', {
-    type: 'search',
+    type: 'text',
     role: 'combobox',
     'aria-expanded': 'false',
     'aria-controls': id,

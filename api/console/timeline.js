@@ -51,10 +51,11 @@ function entry({behaviour, out, weight, share, name, onpoint, onstrike}) {
 }
 
 /**
- * The list. `weightOf(behaviour)` is its mean weight over the list, undefined where nothing attends
- * to it; `onpoint(behaviour or undefined)`, `onstrike(behaviour)`.
+ * The list, and that there are so many `older` ones. `weightOf(behaviour)` is its mean weight over
+ * the ranked list, undefined where nothing attends to it; `onpoint(behaviour or undefined)`,
+ * `onstrike(behaviour)`.
  */
-export function timeline({behaviours, struck, weightOf, nameOf, onpoint, onstrike}) {
+export function timeline({behaviours, older, struck, weightOf, nameOf, onpoint, onstrike}) {
   const weights = behaviours.map(weightOf);
   const most = Math.max(1e-9, ...weights.map((weight) => weight ?? 0));
   const entries = [];
@@ -70,10 +71,11 @@ export function timeline({behaviours, struck, weightOf, nameOf, onpoint, onstrik
     entries.push(entry({behaviour, out, weight: weights[i], share, name, onpoint, onstrike}));
   }
   const list = {class: 'timeline', tabindex: 0, 'aria-label': 'Behaviours, newest first'};
-  const unread = behaviours.filter(
-    (behaviour, i) => weights[i] === undefined && !struck.has(keyOf(behaviour)),
-  ).length;
-  if (unread === 0 || unread === behaviours.length) return [el('ol', list, entries)];
-  const older = `${plural(unread, 'behaviour')} got no attention: the model reads the newest.`;
-  return [el('ol', list, entries), el('p', {class: 'hint'}, older)];
+  const unread =
+    older +
+    behaviours.filter((behaviour, i) => weights[i] === undefined && !struck.has(keyOf(behaviour)))
+      .length;
+  if (unread === 0 || unread === behaviours.length + older) return [el('ol', list, entries)];
+  const said = `${plural(unread, 'behaviour')} got no attention: the model reads the newest.`;
+  return [el('ol', list, entries), el('p', {class: 'hint'}, said)];
 }

@@ -1,5 +1,6 @@
-// What the console's page costs the server that serves it: each path's JSON, made and written out,
-// in microseconds, over a data directory that is opened beside its server or without one.
+// What the console's page costs the server that serves it: the JSON of each path and of each list
+// it asks for, made and written out, in microseconds, over a data directory that is opened beside
+// its server or without one.
 //   fovea_console DIR [CALLS 500]
 #include <algorithm>
 #include <boost/json.hpp>
@@ -13,6 +14,7 @@
 
 #include "api/console_service.h"
 #include "api/handler.h"
+#include "api/wire_json.h"
 
 namespace {
 
@@ -33,6 +35,60 @@ void measure(const char* name, int calls, const std::function<json::object(int c
     return times_us[static_cast<std::size_t>(share * static_cast<double>(times_us.size() - 1))];
   };
   std::printf("%-44s %9.0f %9.0f %9.0f %9zu\n", name, at(.5), at(.99), at(1), bytes);
+}
+
+/// The lists that the views Ask and Items ask for.
+void measure_lists(int calls, api::Handler& handler, const storage::Catalog& catalog,
+                   const std::vector<std::string>& users) {
+  const auto ranked = [&](const api::RankRequest& request) {
+    api::RankResponse response;
+    handler.rank(response, request);
+    return api::to_json(response);
+  };
+  const auto request = [](std::int32_t limit, bool explain) {
+    api::RankRequest made;
+    made.__set_limit(limit);
+    made.__set_explain(explain);
+    made.__set_preview(true);
+    return made;
+  };
+  const auto user = [&](int call) -> const std::string& {
+    return users[static_cast<std::size_t>(call) * 7919 % users.size()];
+  };
+  const auto row = [&](int call) {
+    return static_cast<std::uint32_t>(call) * 7919 % catalog.rows();
+  };
+  const auto query = [&](int call) {
+    const auto item = catalog.get(row(call));
+    const std::string text = item ? item->text.value_or("") : "";
+    return "something of " + text.substr(0, text.find(' ', text.find(' ') + 1));
+  };
+  measure("a user's 20 items, explained", calls, [&](int call) {
+    auto asks = request(20, true);
+    asks.__set_user_id(user(call));
+    return ranked(asks);
+  });
+  measure("a user's 200 items", calls, [&](int call) {
+    auto asks = request(200, false);
+    asks.__set_user_id(user(call));
+    return ranked(asks);
+  });
+  measure("a user's query, 20 items, explained", calls, [&](int call) {
+    auto asks = request(20, true);
+    asks.__set_user_id(user(call));
+    asks.__set_query(query(call));
+    return ranked(asks);
+  });
+  measure("a query, 50 items, explained", calls, [&](int call) {
+    auto asks = request(50, true);
+    asks.__set_query(query(call));
+    return ranked(asks);
+  });
+  measure("10 neighbours, explained", calls, [&](int call) {
+    auto asks = request(10, true);
+    asks.__set_seed_items({catalog.item_id(row(call))});
+    return ranked(asks);
+  });
 }
 
 }  // namespace
@@ -87,4 +143,5 @@ int main(int argc, char** argv) {
   measure("items, none: every name is compared", calls,
           [&](int) { return console.items("\x7f nothing", 100); });
   measure("experiments", calls, [&](int) { return console.experiments(); });
+  measure_lists(calls, handler, catalog, users);
 }
