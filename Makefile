@@ -79,6 +79,7 @@ build-tsan/build.ninja: | install-check
 
 install-%: always
 	@cmake/install_dependencies.sh $*
-install-test install-check install-bench: install-build
+install-test install-bench: install-build
+install-check: install-test
 .PHONY: always
 always:

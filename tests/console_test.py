@@ -1,6 +1,7 @@
 """The console in a real browser, over a server of 10,000 items: what it shows is what the API says, what is clicked happens,
 what items are called stays text, and a server that dies is missed and found again: console_test.py FOVEA"""
 
+import contextlib
 import json
 import pathlib
 import random
@@ -85,17 +86,37 @@ def fovea(*arguments):
 class Serving:
     """A server over the data on an HTTP port that stays the same, and its API."""
 
-    def __init__(self, data, *flags, port=None):
-        self.port = port or free_port()
-        self.server = thrift_client.Server(FOVEA, data, ["--http", f"127.0.0.1:{self.port}", *map(str, flags)])
+    def __init__(self, data, *flags):
+        self.port = free_port()
         self.api = Api(self.port)
+        self.command = (data, ["--http", f"127.0.0.1:{self.port}", *map(str, flags)])
+        self.start()
+
+    def start(self):
+        self.server = thrift_client.Server(FOVEA, *self.command)
         end = time.monotonic() + 60
         while True:  # Thrift's port is told of before HTTP's is listened on
             try:
-                return self.api("/livez") and None
+                self.api("/livez")
+                return
             except OSError:
                 assert time.monotonic() < end, self.server.log
                 time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def served_copy(data, *flags):
+    """A server over a copy of the data, and a page of it."""
+    with tempfile.TemporaryDirectory() as scratch:
+        copy = pathlib.Path(scratch) / "data"
+        fovea("backup", "--data", data, "--to", copy)
+        serving = Serving(copy, *flags)
+        page = Page(serving.port)
+        try:
+            yield serving, page
+        finally:
+            page.close()
+            serving.server.stop()
 
 
 class ConsoleTest(unittest.TestCase):
@@ -368,82 +389,58 @@ class ConsoleTest(unittest.TestCase):
     # The server.
 
     def test_a_server_that_dies_is_missed_and_found_again(self):
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = pathlib.Path(scratch) / "data"
-            fovea("backup", "--data", self.data, "--to", copy)
-            serving = Serving(copy)
-            page = Page(serving.port)
-            try:
-                page.open("ask", user=USER)
-                before = page.ranked()
-                serving.server.kill()
-                page.click(".strike", 0)
-                page.until("the banner", lambda: page.all("#offline:not([hidden])"))
-                self.assertEqual(page.ranked(), before)
-                serving = Serving(copy, port=serving.port)
-                page.until("no banner", lambda: not page.all("#offline:not([hidden])"))
-                self.assertNotEqual(page.ranked_anew(before), before)  # what was asked meanwhile is answered
-                page.open("engine")
-                page.wait(".tile", 8)
-                # Loaded while there is no server, a view says so and comes back by itself.
-                serving.server.kill()
-                page.click("nav a[data-view=items]")
-                page.until("the banner", lambda: page.all("#offline:not([hidden])"))
-                serving = Serving(copy, port=serving.port)
-                page.wait(".found a", 10)
-            finally:
-                page.close()
-                serving.server.stop()
+        with served_copy(self.data) as (serving, page):
+            page.open("ask", user=USER)
+            before = page.ranked()
+            serving.server.kill()
+            page.click(".strike", 0)
+            page.until("the banner", lambda: page.all("#offline:not([hidden])"))
+            self.assertEqual(page.ranked(), before)
+            serving.start()
+            page.until("no banner", lambda: not page.all("#offline:not([hidden])"))
+            self.assertNotEqual(page.ranked_anew(before), before)  # what was asked meanwhile is answered
+            page.open("engine")
+            page.wait(".tile", 8)
+            # A view that is opened while there is no server comes by itself when there is one.
+            serving.server.kill()
+            page.click("nav a[data-view=items]")
+            page.until("the banner", lambda: page.all("#offline:not([hidden])"))
+            serving.start()
+            page.wait(".found a", 10)
 
     def test_read_only_shows_and_writes_nothing(self):
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = pathlib.Path(scratch) / "data"
-            fovea("backup", "--data", self.data, "--to", copy)
-            serving = Serving(copy, "--console", "read-only")
-            page = Page(serving.port)
-            try:
-                page.open("ask", user=USER)
-                page.ranked()
-                page.click(".toggle", 0)
-                page.wait(".parts")
-                self.assertEqual(page.all(".act"), [])
-                page.open("engine")
-                page.wait("table", 3)
-                self.assertEqual([b.text for b in page.all("table button")], [])
-                event = {"events": [{"user_id": "u", "item_id": "film-00001", "action": "view"}]}
-                origin = {"Origin": page.address.rstrip("/")}
-                self.assertEqual(serving.api.call("/v1/events", event, origin)[0], 403)
-                self.assertEqual(serving.api.call("/v1/events", event)[0], 200)
-            finally:
-                page.close()
-                serving.server.stop()
+        with served_copy(self.data, "--console", "read-only") as (serving, page):
+            page.open("ask", user=USER)
+            page.ranked()
+            page.click(".toggle", 0)
+            page.wait(".parts")
+            self.assertEqual(page.all(".act"), [])
+            page.open("engine")
+            page.wait("table", 3)
+            self.assertEqual(page.texts("table button"), [])
+            event = {"events": [{"user_id": "u", "item_id": "film-00001", "action": "view"}]}
+            origin = {"Origin": page.address.rstrip("/")}
+            self.assertEqual(serving.api.call("/v1/events", event, origin)[0], 403)
+            self.assertEqual(serving.api.call("/v1/events", event)[0], 200)
 
     def test_a_token_is_asked_for_where_one_is_needed(self):
-        with tempfile.TemporaryDirectory() as scratch:
-            copy = pathlib.Path(scratch) / "data"
-            fovea("backup", "--data", self.data, "--to", copy)
-            tokens = pathlib.Path(scratch) / "tokens"
-            tokens.write_text("a-token-of-forty-characters-for-this-test\n")
-            tokens.chmod(0o600)
-            serving = Serving(copy, "--token-file", tokens)
-            page = Page(serving.port)
-            try:
-                page.open("ask", user=USER)
-                before = page.ranked()
-                page.click(".toggle", 0)
-                page.click(".act", 0)
-                page.fill("dialog[open] input", "not the token")
-                page.keys(Keys.ENTER)
-                page.until("asked again", lambda: page.all("dialog[open] input") and page.script(
-                    "return document.querySelector('dialog[open] input').value") == "")
-                page.fill("dialog[open] input", "a-token-of-forty-characters-for-this-test")
-                page.keys(Keys.ENTER)
-                page.ranked_anew(before)
-                newest = serving.api("/v1/history", {"user_id": USER, "limit": 1})["events"][0]
-                self.assertEqual(newest["item_id"], before[0])
-            finally:
-                page.close()
-                serving.server.stop()
+        tokens = pathlib.Path(self.scratch.name) / "tokens"
+        tokens.write_text("a-token-of-forty-characters-for-this-test\n")
+        tokens.chmod(0o600)
+        with served_copy(self.data, "--token-file", tokens) as (serving, page):
+            page.open("ask", user=USER)
+            before = page.ranked()
+            page.click(".toggle", 0)
+            page.click(".act", 0)
+            page.fill("dialog[open] input", "not the token")
+            page.keys(Keys.ENTER)
+            page.until("asked again", lambda: page.all("dialog[open] input") and page.script(
+                "return document.querySelector('dialog[open] input').value") == "")
+            page.fill("dialog[open] input", "a-token-of-forty-characters-for-this-test")
+            page.keys(Keys.ENTER)
+            page.ranked_anew(before)
+            newest = serving.api("/v1/history", {"user_id": USER, "limit": 1})["events"][0]
+            self.assertEqual(newest["item_id"], before[0])
 
     # The page as a whole.
 
