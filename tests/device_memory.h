@@ -30,6 +30,7 @@ T* back(T* device) {
 // What a test wants of the device, and asks it.
 inline std::atomic<bool> lost = false;  ///< Whatever goes there or back fails.
 inline std::atomic<std::chrono::milliseconds> searching{std::chrono::milliseconds(0)};  ///< Slowly.
+inline std::atomic<bool> held = false;         ///< A search waits until this is over.
 inline std::atomic<std::size_t> searches = 0;  ///< Of whole batches, so far.
 
 }  // namespace fovea::ranking::device_memory

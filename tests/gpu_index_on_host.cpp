@@ -61,6 +61,7 @@ DeviceSearch::~DeviceSearch() = default;
 void DeviceSearch::search(const float* queries, std::size_t batch, std::size_t k,
                           std::uint32_t* rows, float* scores) {
   std::this_thread::sleep_for(ranking::device_memory::searching.load());
+  while (ranking::device_memory::held) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   ++ranking::device_memory::searches;
   const std::size_t width = impl_->live.width();
   const auto found = impl_->live.search_batch({back(queries), batch * width}, k);

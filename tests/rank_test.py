@@ -9,6 +9,8 @@ import pathlib
 import pty
 import random
 import re
+import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,26 +96,45 @@ def notes_of(output):
         return 0
 
 
-def kill_once(output, arguments, chance):
-    """Kills a run with SIGKILL some time after it has come further; False: its file was done before."""
-    before = notes_of(output)
+def nearly(whole):
+    return len(whole) * 19 // 20
+
+
+def kill_once(output, arguments, chance, bytes_max):
+    """Kills a run with SIGKILL some time after it came further. However fast the machine is, it writes no file of more
+    than `bytes_max`, so that it never ends by itself."""
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (bytes_max, bytes_max))
+
+    partial = pathlib.Path(f"{output}.partial")
+    lines, size = notes_of(output), partial.stat().st_size if partial.exists() else 0
     command = [FOVEA, "rank", "--data", "shop", *arguments]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None and notes_of(output) <= before:
-            time.sleep(0.005)
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL, preexec_fn=limit) as process:
+
+        def wait(came_further):
+            while process.poll() is None and not came_further():
+                time.sleep(0.005)
+
+        wait(lambda: partial.exists() and partial.stat().st_size > size)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(0.25)  # notes are written a few times a second, and a fast machine is done by then
+        process.send_signal(signal.SIGCONT)
+        wait(lambda: notes_of(output) > lines)
         time.sleep(chance.random() * 0.05)
         process.kill()
-        assert process.wait() in (0, -9), process.returncode
-        return not output.exists()
+        assert process.wait() in (-signal.SIGKILL, -signal.SIGXFSZ), process.returncode
+    assert not output.exists()
 
 
-def begin_and_kill(output, arguments, chance):
-    """Leaves an unfinished file."""
+def begin_and_kill(output, arguments, chance, bytes_max):
+    """Leaves an unfinished file that a run can go on from."""
     for _ in range(50):
-        if kill_once(output, arguments, chance):
+        kill_once(output, arguments, chance, bytes_max)
+        if notes_of(output) > 0:
             return
-        output.unlink()
-    raise AssertionError(f"{output}: 50 times done before it could be killed")
+    raise AssertionError(f"{output}: 50 times killed before it had notes")
 
 
 def killed_runs_give_the_same_bytes(scratch):
@@ -124,20 +145,17 @@ def killed_runs_give_the_same_bytes(scratch):
         whole[name] = (scratch / f"whole.{name}").read_bytes()
         output = scratch / f"killed.{name}"
         arguments = ("--input", "many.jsonl", "--output", output.name, *NOW)
-        kills = 0
-        while kills < 3 and kill_once(output, arguments, chance):
-            kills += 1
-        if output.exists():  # a fast machine
-            output.unlink()
-            begin_and_kill(output, arguments, chance)
+        begin_and_kill(output, arguments, chance, nearly(whole[name]))
+        for _ in range(2):
+            kill_once(output, arguments, chance, nearly(whole[name]))
         partial = pathlib.Path(f"{output}.partial")
         with partial.open("ab") as torn:
             torn.write(b'{"request_id":"torn')
         said = rank(*arguments)
         assert "going on after the" in said, said
-        assert output.read_bytes() == whole[name], f"{name}: other bytes after {kills} kills"
+        assert output.read_bytes() == whole[name], f"{name}: other bytes after kills"
         assert not partial.exists() and not pathlib.Path(f"{partial}.json").exists()
-        print(f"{name}: killed {kills} times, {len(whole[name])} equal bytes")
+        print(f"{name}: killed three times, {len(whole[name])} equal bytes")
     plain = content(scratch / "whole.ranked.jsonl")
     with open("stdout.jsonl", "wb") as out:
         rank("--input", "many.jsonl", "--output", "-", *NOW, stdout=out)
@@ -148,9 +166,10 @@ def killed_runs_give_the_same_bytes(scratch):
 
 def a_run_goes_on_at_its_own_time_or_is_refused(scratch):
     chance = random.Random(8)
+    bytes_max = nearly((scratch / "whole.ranked.jsonl").read_bytes())
     output = scratch / "own.jsonl"
     arguments = ("--input", "many.jsonl", "--output", output.name)
-    begin_and_kill(output, arguments, chance)
+    begin_and_kill(output, arguments, chance, bytes_max)
     began = json.loads(pathlib.Path(f"{output}.partial.json").read_text())["begun_with"]["now_ms"]
     for more, name in ((NOW, "now_ms"), (("--shard", "0/2"), "shard"), (("--format", "csv"), "format")):
         said = rank(*arguments, *more, expected=1)
@@ -167,7 +186,7 @@ def a_run_goes_on_at_its_own_time_or_is_refused(scratch):
 
     output = scratch / "short.jsonl"
     arguments = ("--input", "many.jsonl", "--output", output.name, *NOW)
-    begin_and_kill(output, arguments, chance)
+    begin_and_kill(output, arguments, chance, bytes_max)
     os.truncate(f"{output}.partial", 10)
     assert "shorter than what was written to it" in rank(*arguments, expected=1)
     pathlib.Path(f"{output}.partial.json").write_text("{")
