@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <fstream>
 #include <optional>
 #include <stdexcept>
@@ -13,6 +12,7 @@
 
 #include "api/console_work.h"
 #include "api/declarations.h"
+#include "api/experiment_report.h"
 #include "api/json.h"
 #include "api/version_json.h"
 #include "engine/experiments.h"
@@ -25,9 +25,6 @@ namespace fovea::api {
 namespace {
 
 namespace json = boost::json;
-
-constexpr std::array<std::pair<std::string_view, std::int64_t>, 3> kReportPeriods = {
-    {{"day", engine::kDayMs}, {"hour", 3'600'000}, {"minute", 60'000}}};
 
 template <typename T>
 json::value or_null(const std::optional<T>& value) {
@@ -102,7 +99,7 @@ json::object to_json(const engine::Overrides& set) {
   if (set.model_version) object["model_version"] = *set.model_version;
   if (set.diversity) object["diversity"] = *set.diversity;
   if (set.index) {
-    object["index"] = *set.index == engine::IndexKind::kExact ? "exact" : "approximate";
+    object["index"] = engine::name_in(engine::kIndexKinds, *set.index);
   }
   if (!set.boosts.empty()) {
     auto& boosts = object["boosts"].emplace_array();
@@ -114,21 +111,20 @@ json::object to_json(const engine::Overrides& set) {
 }
 
 json::object to_json(const engine::Experiment& experiment, bool live) {
-  json::object object{
-      {"experiment", experiment.name},
-      {"version", experiment.version},
-      {"layer", experiment.layer},
-      {"from", experiment.from},
-      {"to", experiment.to},
-      {"unit", experiment.unit == engine::Unit::kUser ? "user_id" : "session"},
-      {"hash", experiment.hash == engine::Hash::kPlanOut ? "planout" : "growthbook"},
-      {"salt", experiment.salt},
-      {"success", or_null(experiment.success)},
-      {"guardrails", json::value_from(experiment.guardrails)},
-      {"start_ms", or_null(experiment.start_ms)},
-      {"end_ms", or_null(experiment.end_ms)},
-      {"interleave", experiment.interleave},
-      {"live", live}};
+  json::object object{{"experiment", experiment.name},
+                      {"version", experiment.version},
+                      {"layer", experiment.layer},
+                      {"from", experiment.from},
+                      {"to", experiment.to},
+                      {"unit", engine::name_in(engine::kUnits, experiment.unit)},
+                      {"hash", engine::name_in(engine::kHashes, experiment.hash)},
+                      {"salt", experiment.salt},
+                      {"success", or_null(experiment.success)},
+                      {"guardrails", json::value_from(experiment.guardrails)},
+                      {"start_ms", or_null(experiment.start_ms)},
+                      {"end_ms", or_null(experiment.end_ms)},
+                      {"interleave", experiment.interleave},
+                      {"live", live}};
   object["randomised"] = nullptr;
   if (experiment.randomised) {
     object["randomised"] = {{"share", experiment.randomised->share},

@@ -34,7 +34,7 @@ toml::table table_of(const engine::Overrides& set) {
   if (set.model_version) table.insert("model_version", *set.model_version);
   if (set.diversity) table.insert("diversity", *set.diversity);
   if (set.index) {
-    table.insert("index", *set.index == engine::IndexKind::kExact ? "exact" : "approximate");
+    table.insert("index", engine::name_in(engine::kIndexKinds, *set.index));
   }
   if (!set.boosts.empty()) {
     toml::array boosts;
@@ -54,8 +54,8 @@ std::string to_toml(const engine::Experiment& experiment) {
                     {"layer", experiment.layer},
                     {"from", experiment.from},
                     {"to", experiment.to},
-                    {"unit", experiment.unit == engine::Unit::kUser ? "user_id" : "session"},
-                    {"hash", experiment.hash == engine::Hash::kPlanOut ? "planout" : "growthbook"},
+                    {"unit", engine::name_in(engine::kUnits, experiment.unit)},
+                    {"hash", engine::name_in(engine::kHashes, experiment.hash)},
                     {"salt", experiment.salt}};
   if (experiment.success) table.insert("success", *experiment.success);
   if (experiment.interleave) table.insert("interleave", true);

@@ -276,7 +276,7 @@ std::string experiment_page(const engine::Report& report) {
   body += "<section>\n<h2>What was asked</h2>\n<dl>";
   body += term("experiment", report.experiment);
   body += term("version", fmt::format("{}", report.version));
-  body += term("unit", report.unit == engine::Unit::kUser ? "user_id" : "session");
+  body += term("unit", engine::name_in(engine::kUnits, report.unit));
   body += term("success", report.success);
   body +=
       term("window", report.window_ms

@@ -164,10 +164,11 @@ std::string lift_number(const engine::Comparison& comparison, double value) {
                              : fmt::format("{:+.4g}", value);
 }
 
-const char* period_name(const engine::Report& report) {
-  return report.period_ms == engine::kDayMs ? "day"
-         : report.period_ms == 3'600'000    ? "hour"
-                                            : "minute";
+std::string_view period_name(const engine::Report& report) {
+  for (const auto& [name, period_ms] : kReportPeriods) {
+    if (period_ms == report.period_ms) return name;
+  }
+  return "period";
 }
 
 std::string period_text(const engine::Report& report, std::int64_t number) {
@@ -238,7 +239,7 @@ std::vector<std::string> report_notes(const engine::Report& report) {
 json::object report_json(const engine::Report& report) {
   json::object object{{"experiment", report.experiment},
                       {"version", report.version},
-                      {"unit", report.unit == engine::Unit::kUser ? "user_id" : "session"},
+                      {"unit", engine::name_in(engine::kUnits, report.unit)},
                       {"success", report.success},
                       {"now_ms", report.now_ms},
                       {"alpha", report.alpha},

@@ -2,8 +2,12 @@
 // it. Owns the names that its numbers go by and the sentences beside them.
 #pragma once
 
+#include <array>
 #include <boost/json.hpp>
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/report.h"
@@ -20,8 +24,10 @@ std::string report_text(const engine::Report& report);
 // Shared with the page.
 
 std::string metric_title(const engine::Report& report, const engine::Metric& metric);
-/// "day", "hour" or "minute".
-const char* period_name(const engine::Report& report);
+/// Milliseconds of what a point of a drawing may be.
+inline constexpr std::array<std::pair<std::string_view, std::int64_t>, 3> kReportPeriods = {
+    {{"day", engine::kDayMs}, {"hour", 3'600'000}, {"minute", 60'000}}};
+std::string_view period_name(const engine::Report& report);
 /// When the report's period of that number begins.
 std::string period_text(const engine::Report& report, std::int64_t number);
 /// Until when it knows.

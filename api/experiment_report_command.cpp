@@ -58,8 +58,8 @@ void add_report(CLI::App& experiment) {
   command
       ->add_option("--by", flags->period_ms,
                    "What a point of the drawings and of --json's periods is: day, hour or minute")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, std::int64_t>{
-          {"day", engine::kDayMs}, {"hour", 3'600'000}, {"minute", 60'000}}))
+      ->transform(CLI::CheckedTransformer(
+          std::map<std::string, std::int64_t>(kReportPeriods.begin(), kReportPeriods.end())))
       ->default_str("day");
   command->add_option("--html", flags->html, "Also write a page with drawings")->type_name("FILE");
   command->callback([flags] { run(*flags); });

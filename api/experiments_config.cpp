@@ -148,8 +148,6 @@ engine::Boost read_boost(const Entry& entry) {
 }
 
 engine::Overrides read_overrides(const Entry& entry) {
-  static constexpr std::pair<std::string_view, engine::IndexKind> kKinds[] = {
-      {"exact", engine::IndexKind::kExact}, {"approximate", engine::IndexKind::kApproximate}};
   engine::Overrides set;
   entry.each_key({
       {"ranker", [&](const Entry& e) { set.ranker = e.flag(); }},
@@ -160,7 +158,8 @@ engine::Overrides read_overrides(const Entry& entry) {
        [&](const Entry& e) {
          e.each_table([&](const Entry& boost) { set.boosts.push_back(read_boost(boost)); });
        }},
-      {"index", [&](const Entry& e) { set.index = e.one_of<engine::IndexKind>(kKinds); }},
+      {"index",
+       [&](const Entry& e) { set.index = e.one_of<engine::IndexKind>(engine::kIndexKinds); }},
   });
   return set;
 }
@@ -201,10 +200,6 @@ engine::Randomised read_randomised(const Entry& entry) {
 }
 
 engine::Experiment read_experiment(const Entry& entry) {
-  static constexpr std::pair<std::string_view, engine::Unit> kUnits[] = {
-      {"user_id", engine::Unit::kUser}, {"session", engine::Unit::kSession}};
-  static constexpr std::pair<std::string_view, engine::Hash> kHashes[] = {
-      {"planout", engine::Hash::kPlanOut}, {"growthbook", engine::Hash::kGrowthBook}};
   engine::Experiment experiment;
   std::optional<std::string> layer;
   std::optional<std::string> salt;
@@ -214,8 +209,8 @@ engine::Experiment read_experiment(const Entry& entry) {
       {"layer", [&](const Entry& e) { layer = e.text(); }},
       {"from", [&](const Entry& e) { experiment.from = e.number(); }},
       {"to", [&](const Entry& e) { experiment.to = e.number(); }},
-      {"unit", [&](const Entry& e) { experiment.unit = e.one_of<engine::Unit>(kUnits); }},
-      {"hash", [&](const Entry& e) { experiment.hash = e.one_of<engine::Hash>(kHashes); }},
+      {"unit", [&](const Entry& e) { experiment.unit = e.one_of<engine::Unit>(engine::kUnits); }},
+      {"hash", [&](const Entry& e) { experiment.hash = e.one_of<engine::Hash>(engine::kHashes); }},
       {"salt", [&](const Entry& e) { salt = e.text(); }},
       {"success", [&](const Entry& e) { experiment.success = e.text(); }},
       {"guardrails", [&](const Entry& e) { experiment.guardrails = read_texts(e); }},

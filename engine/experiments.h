@@ -3,11 +3,13 @@
 // it from TOML, engine/assignment says who is in which variant.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/request.h"
@@ -44,6 +46,20 @@ struct Randomised {
 
 enum class Unit : std::uint8_t { kUser, kSession };
 enum class Hash : std::uint8_t { kPlanOut, kGrowthBook };
+
+// As declarations, reports and the console spell them.
+template <typename Choice>
+using Names = std::array<std::pair<std::string_view, Choice>, 2>;
+inline constexpr Names<IndexKind> kIndexKinds = {
+    {{"exact", IndexKind::kExact}, {"approximate", IndexKind::kApproximate}}};
+inline constexpr Names<Unit> kUnits = {{{"user_id", Unit::kUser}, {"session", Unit::kSession}}};
+inline constexpr Names<Hash> kHashes = {
+    {{"planout", Hash::kPlanOut}, {"growthbook", Hash::kGrowthBook}}};
+
+template <typename Choice>
+constexpr std::string_view name_in(const Names<Choice>& names, Choice choice) {
+  return names[0].second == choice ? names[0].first : names[1].first;
+}
 
 struct Experiment {
   std::string name;
