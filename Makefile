@@ -28,7 +28,7 @@ demo: build ## See the whole path in a terminal and a browser; SOURCE=DIR: on yo
 
 test: install-test build/build.ninja ## Build and run every test
 	@ninja -C build -j $(JOBS)
-	@ctest --test-dir build -j $(JOBS) --output-on-failure --no-tests=error
+	@ctest --test-dir build -j $$((2 * $(JOBS))) --output-on-failure --no-tests=error  # many only wait
 
 check: format-check sanitize tidy ## Format, sanitizers, fuzzers, lint: what CI runs besides the tests
 
