@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +55,8 @@ class ConsoleService {
   /// {"items": [..]} likewise, in the order in which the catalogue got to know them; without their
   /// embeddings, which nobody reads and which are most of the bytes.
   boost::json::object items(std::string_view prefix, std::int32_t limit);
+  /// {"items": [..]} of these ids, as engine::Engine::get_items() has them, without embeddings.
+  boost::json::object items(std::span<const std::string> item_ids);
   /// {"experiments": [..]} as declared: what is applied now, then what the store alone remembers.
   boost::json::object experiments();
   /// {"report", "error", "as_of_ms", "running"}: the newest report there is, null before the first.

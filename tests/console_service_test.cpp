@@ -414,6 +414,24 @@ TEST_F(Console, ExperimentsAreThoseThatServeAndThoseThatTheStoreRemembers) {
     {"experiment": "over", "version": 1, "layer": "over", "from": 0.0, "to": 1.0,
      "unit": "user_id", "hash": "planout", "salt": "e", "success": null, "guardrails": ["refund"],
      "start_ms": null, "end_ms": null, "interleave": false, "live": false, "randomised": null,
+TEST_F(Console, ItemsAreGivenAsTheyAreStoredButForTheirEmbeddings) {
+  engine::Item item = Shop::item(0, 0);
+  item.item_id = "with-embedding";
+  item.embedding = std::vector<float>(8, 1.0F);
+  engine_->put_items(std::vector{item});
+  const std::vector<std::string> ids = {Shop::id(2, 3), "unknown", item.item_id};
+  json::array expected;
+  for (engine::Item& stored : engine_->get_items(ids)) {
+    stored.embedding.reset();
+    expected.push_back(to_json(stored));
+  }
+  EXPECT_EQ(expected.size(), 2U);
+  EXPECT_EQ(console().items(ids), (json::object{{"items", expected}}));
+  EXPECT_THAT(console().items(std::vector<std::string>()).at("items").as_array(), IsEmpty());
+  EXPECT_THAT([&] { console().items(std::vector<std::string>{""}); },
+              refuses("item_ids[0]", "empty"));
+}
+
      "variants": [{"variant": "control", "weight": 0.5, "set": {}},
                   {"variant": "treatment", "weight": 0.5, "set": {}}]}]})")
                                          .as_object());
