@@ -1,6 +1,6 @@
 // What the console's page shows, as JSON: the engine's state, its versions, a look for users and
-// items, experiments and their reports; and rolling back. Owns the shapes, and the thread on which
-// what takes long is done. Knows no HTTP: paths, tokens and who may what are http_dispatch's.
+// items, experiments and their reports; and rolling back. Owns the shapes; what takes long is
+// console_work's. Knows no HTTP: paths, tokens and who may what are http_dispatch's.
 #pragma once
 
 #include <boost/json.hpp>
