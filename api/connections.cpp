@@ -269,7 +269,7 @@ std::optional<Overloaded> Connections::overload() {
   overloaded.message = refusal->message;
   overloaded.retry_after_ms = static_cast<std::int32_t>(refusal->retry_after.count());
   ++refused_;
-  overloads_.warn(overloaded.message);
+  overloads_.warn(fmt::format("{}: refused as overloaded: {}", address(), overloaded.message));
   return overloaded;
 }
 

@@ -110,6 +110,9 @@ struct Look {
   std::string prefix;
   std::int32_t limit = 0;
 };
+struct ItemsWanted {
+  std::vector<std::string> ids;
+};
 struct ReportWanted {
   std::string experiment;
   std::string by;
@@ -158,6 +161,15 @@ HttpAnswer look_for_items(const PathCall& call) {
   return json_answer(console(call).items(look.prefix, look.limit));
 }
 
+HttpAnswer show_items(const PathCall& call) {
+  static constexpr std::array kFields = {
+      JsonField<ItemsWanted>{"item_ids",
+                             [](std::string_view field, const json::value& value,
+                                ItemsWanted& into) { into.ids = strings_of(field, value); },
+                             true}};
+  return json_answer(console(call).items(read_arguments(call, "items/get", kFields).ids));
+}
+
 HttpAnswer show_experiments(const PathCall& call) {
   return json_answer(console(call).experiments());
 }
@@ -177,6 +189,7 @@ constexpr std::array kJsonPaths = {
     Path{"/console/rollback", true, roll_back, Access::kChanges},
     Path{"/console/users", true, look_for_users, Access::kLists},
     Path{"/console/items", true, look_for_items, Access::kLists},
+    Path{"/console/items/get", true, show_items, Access::kLists},
     Path{"/console/experiments", false, show_experiments, Access::kLists},
     Path{"/console/report", true, show_report, Access::kLists},
 };

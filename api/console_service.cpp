@@ -138,6 +138,11 @@ json::object to_json(const engine::Experiment& experiment, bool live) {
   return object;
 }
 
+json::object without_embedding(engine::Item item) {
+  item.embedding.reset();
+  return api::to_json(item);
+}
+
 /// Of a look: what is read must be bounded.
 std::size_t check_look(std::string_view prefix, std::int32_t limit) {
   if (prefix.size() > storage::kIdBytesMax) {
@@ -298,10 +303,15 @@ json::object ConsoleService::items(std::string_view prefix, std::int32_t limit) 
   const storage::Catalog& catalog = state_->engine.db().catalog();
   json::array items;
   for (const std::uint32_t row : catalog.rows_with_prefix(prefix, count)) {
-    auto item = catalog.get(row);
-    if (!item) continue;  // removed just now
-    item->embedding.reset();
-    items.push_back(to_json(*item));
+    if (auto item = catalog.get(row)) items.push_back(without_embedding(std::move(*item)));
+  }
+  return {{"items", std::move(items)}};
+}
+
+json::object ConsoleService::items(std::span<const std::string> item_ids) {
+  json::array items;
+  for (engine::Item& item : state_->engine.get_items(item_ids)) {
+    items.push_back(without_embedding(std::move(item)));
   }
   return {{"items", std::move(items)}};
 }

@@ -1,6 +1,6 @@
 // What the console's page shows, as JSON: the engine's state, its versions, a look for users and
-// items, experiments and their reports; and rolling back. Owns the shapes, and the thread on which
-// what takes long is done. Knows no HTTP: paths, tokens and who may what are http_dispatch's.
+// items, experiments and their reports; and rolling back. Owns the shapes; what takes long is
+// console_work's. Knows no HTTP: paths, tokens and who may what are http_dispatch's.
 #pragma once
 
 #include <boost/json.hpp>
@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -53,6 +55,8 @@ class ConsoleService {
   /// {"items": [..]} likewise, in the order in which the catalogue got to know them; without their
   /// embeddings, which nobody reads and which are most of the bytes.
   boost::json::object items(std::string_view prefix, std::int32_t limit);
+  /// {"items": [..]} of these ids, as engine::Engine::get_items() has them, without embeddings.
+  boost::json::object items(std::span<const std::string> item_ids);
   /// {"experiments": [..]} as declared: what is applied now, then what the store alone remembers.
   boost::json::object experiments();
   /// {"report", "error", "as_of_ms", "running"}: the newest report there is, null before the first.

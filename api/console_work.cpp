@@ -14,8 +14,11 @@
 namespace fovea::api {
 namespace {
 
-/// Of a thread that no request waits for.
-constexpr int kConsoleNice = 10;
+/// Requests come first. Of the calling thread alone.
+void lower_priority() {
+  constexpr int kConsoleNice = 10;
+  setpriority(PRIO_PROCESS, 0, kConsoleNice);
+}
 
 /// What was thrown, as a sentence; absent: nothing was.
 template <typename Work>
@@ -31,22 +34,9 @@ std::optional<std::string> complaint_about(const Work& work) {
 }  // namespace
 
 ConsoleWork::ConsoleWork(engine::Engine& engine)
-    : engine_(engine), thread_([this](const std::stop_token& stop) { work(stop); }) {}
+    : engine_(engine), reporting_([this](const std::stop_token& stop) { make_reports(stop); }) {}
 
 ConsoleWork::~ConsoleWork() = default;
-
-void ConsoleWork::work(const std::stop_token& stop) {
-  setpriority(PRIO_PROCESS, 0, kConsoleNice);  // of this thread alone
-  std::unique_lock lock(mutex_);
-  while (wake_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
-    if (stop.stop_requested()) return;
-    const Job job = std::move(waiting_.front());
-    waiting_.pop_front();
-    lock.unlock();
-    job(stop);
-    lock.lock();
-  }
-}
 
 ConsoleRollBack ConsoleWork::roll_back(const std::string& to) {
   const std::lock_guard lock(mutex_);
@@ -54,14 +44,15 @@ ConsoleRollBack ConsoleWork::roll_back(const std::string& to) {
     throw engine::Unavailable(fmt::format(
         "rolling back to version {} is under way; wait until it has ended", roll_back_->to));
   }
-  roll_back_ = {to, true, std::nullopt};
-  waiting_.emplace_front([this, to](const std::stop_token&) {
+  // The thread of the one before has nothing left to do.
+  rolling_back_ = std::jthread([this, to] {
+    lower_priority();
     auto error = complaint_about([&] { engine_.roll_back(to); });
     if (error) spdlog::error("rolling back to version {} failed: {}", to, *error);
     const std::lock_guard ending(mutex_);
     roll_back_ = {to, false, std::move(error)};
   });
-  wake_.notify_one();
+  roll_back_ = {to, true, std::nullopt};
   return *roll_back_;
 }
 
@@ -78,14 +69,11 @@ ConsoleReport ConsoleWork::report(const engine::Experiment& experiment, std::int
     const ConsoleReport& report = kept->second;
     if (report.running || std::abs(now_ms - *report.as_of_ms) <= kReportAgeMaxMs) return report;
   }
-  if (reports_waiting_ == kReportsWaitingMax) {
+  if (waiting_.size() == kReportsWaitingMax) {
     throw engine::Unavailable(
-        fmt::format("{} reports wait to be made; ask again later", reports_waiting_));
+        fmt::format("{} reports wait to be made; ask again later", waiting_.size()));
   }
-  waiting_.emplace_back([this, experiment, period_ms, now_ms](const std::stop_token& stop) {
-    make_report(experiment, period_ms, now_ms, stop);
-  });
-  ++reports_waiting_;
+  waiting_.push_back({experiment, period_ms});
   wake_.notify_one();
   ConsoleReport& begun = reports_[key];
   begun.running = true;
@@ -94,23 +82,32 @@ ConsoleReport ConsoleWork::report(const engine::Experiment& experiment, std::int
   return answer;
 }
 
-void ConsoleWork::make_report(const engine::Experiment& experiment, std::int64_t period_ms,
-                              std::int64_t now_ms, const std::stop_token& stop) {
-  {
-    const std::lock_guard lock(mutex_);
-    --reports_waiting_;
+void ConsoleWork::make_reports(const std::stop_token& stop) {
+  lower_priority();
+  std::unique_lock lock(mutex_);
+  while (wake_.wait(lock, stop, [this] { return !waiting_.empty(); })) {
+    if (stop.stop_requested()) return;
+    const ReportWanted wanted = std::move(waiting_.front());
+    waiting_.pop_front();
+    lock.unlock();
+    ConsoleReport made = make_report(wanted, stop);
+    lock.lock();
+    reports_[{wanted.experiment.name, wanted.period_ms}] = std::move(made);
   }
+}
+
+/// As of when its turn has come.
+ConsoleReport ConsoleWork::make_report(const ReportWanted& wanted, const std::stop_token& stop) {
   engine::ReportOptions options;
-  options.now_ms = now_ms;
-  options.period_ms = period_ms;
+  options.now_ms = engine_.now_ms();
+  options.period_ms = wanted.period_ms;
   options.go_on = [&stop] { return !stop.stop_requested(); };
-  ConsoleReport made{.report = nullptr, .error = {}, .as_of_ms = now_ms, .running = false};
+  ConsoleReport made{.report = nullptr, .error = {}, .as_of_ms = options.now_ms, .running = false};
   made.error = complaint_about([&] {
     made.report = std::make_shared<const boost::json::object>(
-        report_json(engine::make_report(engine_.db(), experiment, options)));
+        report_json(engine::make_report(engine_.db(), wanted.experiment, options)));
   });
-  const std::lock_guard lock(mutex_);
-  reports_[{experiment.name, period_ms}] = std::move(made);
+  return made;
 }
 
 void ConsoleWork::forget_oldest_report() {

@@ -1,6 +1,7 @@
 // What the console asks for that takes longer than a page waits: an experiment's report, which
-// reads every exposure, and rolling back, which loads a version. Owns the one thread on which they
-// are done one after another, and the newest reports.
+// reads every exposure, and rolling back, which loads a version. Owns the thread on which reports
+// are made one after another, the newest of them, and the thread of a roll back, which waits for
+// no report.
 #pragma once
 
 #include <boost/json.hpp>
@@ -8,7 +9,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -54,7 +54,7 @@ class ConsoleWork {
   ConsoleWork(const ConsoleWork&) = delete;
   ConsoleWork& operator=(const ConsoleWork&) = delete;
 
-  /// Goes before reports that wait. Throws engine::Unavailable while one is under way.
+  /// Begins at once. Throws engine::Unavailable while one is under way.
   ConsoleRollBack roll_back(const std::string& to);
   std::optional<ConsoleRollBack> last_roll_back() const;  ///< Absent: nobody asked yet.
 
@@ -64,22 +64,25 @@ class ConsoleWork {
   ConsoleReport report(const engine::Experiment& experiment, std::int64_t period_ms);
 
  private:
-  using Job = std::function<void(const std::stop_token&)>;
+  struct ReportWanted {
+    engine::Experiment experiment;
+    std::int64_t period_ms;
+  };
 
-  void work(const std::stop_token& stop);
-  void make_report(const engine::Experiment& experiment, std::int64_t period_ms,
-                   std::int64_t now_ms, const std::stop_token& stop);
+  void make_reports(const std::stop_token& stop);
+  ConsoleReport make_report(const ReportWanted& wanted, const std::stop_token& stop);
   void forget_oldest_report();  ///< With the lock held.
 
   engine::Engine& engine_;
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable_any wake_;
-  std::deque<Job> waiting_;
-  std::size_t reports_waiting_ = 0;
+  std::deque<ReportWanted> waiting_;
   std::optional<ConsoleRollBack> roll_back_;
   /// By name and period. Each runs or was made.
   std::map<std::pair<std::string, std::int64_t>, ConsoleReport> reports_;
-  std::jthread thread_;  // last: it stops before what it uses goes
+  // Last: they stop before what they use goes, the reports first.
+  std::jthread rolling_back_;
+  std::jthread reporting_;
 };
 
 }  // namespace fovea::api

@@ -205,7 +205,7 @@ void serve_page(engine::Engine& engine, MeasuredService& service, const Server& 
   ServerOptions options;
   options.port = 0;
   http.emplace(
-      service, [&] { return service.metrics_text(ports()); }, options,
+      service, [&] { return service.metrics_text(ports(), {}); }, options,
       Console{ConsoleMode::kOn, &*console});
 
   asio::io_context io{1};

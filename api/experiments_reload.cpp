@@ -79,7 +79,8 @@ void ExperimentsReload::reload() {
   } catch (const std::exception& error) {
     complaints.push_back(fmt::format("{}: {}", file_.string(), error.what()));
   }
-  if (!complaints.empty()) {
+  refused_ = !complaints.empty();
+  if (refused_) {
     spdlog::error("refused, the experiments from before are served on: {}",
                   fmt::join(complaints, "; "));
   }

@@ -3,6 +3,7 @@
 // restart.
 #pragma once
 
+#include <atomic>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -26,6 +27,9 @@ class ExperimentsReload {
   ExperimentsReload(engine::Engine& engine, std::filesystem::path file, Config started,
                     Judge judge);
 
+  /// Whether the file, as it was read last, was; from any thread.
+  bool refused() const { return refused_; }
+
  private:
   void reload();
 
@@ -35,7 +39,8 @@ class ExperimentsReload {
   const Judge judge_;
   engine::Experiments served_;
   std::vector<std::string> waiting_;  // for a restart, as the log said last
-  std::jthread watching_;             // last: it uses the others
+  std::atomic<bool> refused_ = false;
+  std::jthread watching_;  // last: it uses the others
 };
 
 /// What differs between two configurations beside experiments, for people: "server.threads",

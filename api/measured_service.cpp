@@ -143,6 +143,26 @@ void add_ports(std::vector<MetricFamily>& families, std::span<const PortFigures>
   families.push_back(std::move(refused));
 }
 
+void add_experiments(std::vector<MetricFamily>& families, const ExperimentFigures& experiments) {
+  if (experiments.config_taken) {
+    add_gauge(families, "fovea_config_last_reload_successful",
+              "0: the configuration file as it is now was refused, and the experiments from before "
+              "are served.",
+              *experiments.config_taken ? 1 : 0);
+  }
+  if (experiments.exposures.empty()) return;
+  MetricFamily exposures{"fovea_experiment_exposures_total",
+                         "Lists written down as shown to units of an experiment.",
+                         prometheus::MetricType::Counter,
+                         {}};
+  for (const engine::VariantExposures& of : experiments.exposures) {
+    auto& count = exposures.metric.emplace_back(
+        labelled({{"experiment", of.experiment}, {"variant", of.variant}}));
+    count.counter.value = static_cast<double>(of.exposures);
+  }
+  families.push_back(std::move(exposures));
+}
+
 }  // namespace
 
 struct MeasuredService::Metrics {
@@ -332,12 +352,14 @@ ServiceFigures MeasuredService::figures() const {
   return figures;
 }
 
-std::string MeasuredService::metrics_text(std::span<const PortFigures> ports) {
+std::string MeasuredService::metrics_text(std::span<const PortFigures> ports,
+                                          const ExperimentFigures& experiments) {
   Status status;
   service_.status(status);  // not a request of anybody's, so not counted
   std::vector<MetricFamily> families = metrics_->registry.Collect();
   add_status(families, status);
   add_ports(families, ports);
+  add_experiments(families, experiments);
   std::ostringstream text;
   prometheus::TextSerializer().Serialize(text, families);
   return text.str();

@@ -8,9 +8,12 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "engine/engine_figures.h"
 
 namespace fovea::api {
 
@@ -20,6 +23,13 @@ struct PortFigures {
   std::size_t connections = 0;
   std::size_t requests = 0;   ///< Being answered or waiting for a worker.
   std::uint64_t refused = 0;  ///< Requests not let in, which no service has seen.
+};
+
+/// What is tried on whoever asks, when the metrics are read.
+struct ExperimentFigures {
+  std::vector<engine::VariantExposures> exposures;
+  /// Whether the configuration file, as it was read last, is what is served; absent: there is none.
+  std::optional<bool> config_taken;
 };
 
 /// Calls of one of the contract's methods since the start, by how they ended.
@@ -72,9 +82,10 @@ class MeasuredService final : public FoveaIf {
 
   ServiceFigures figures() const;
 
-  /// Counters and times, what the other's status() tells, and the ports' figures. Throws what
+  /// Counters and times, what the other's status() tells, and the figures given. Throws what
   /// status() throws.
-  std::string metrics_text(std::span<const PortFigures> ports);
+  std::string metrics_text(std::span<const PortFigures> ports,
+                           const ExperimentFigures& experiments);
 
  private:
   struct Metrics;

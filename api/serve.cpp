@@ -118,6 +118,11 @@ void serve(const ServeFlags& flags) {
         {"thrift", server.connections(), server.requests(), server.refused()},
         {"http", http->connections(), http->requests(), http->refused()}};
   };
+  const auto experiments = [&] {
+    return ExperimentFigures{
+        .exposures = engine->figures().exposures,
+        .config_taken = reload ? std::optional(!reload->refused()) : std::nullopt};
+  };
   if (configuration.http) {
     const ConsoleMode mode = parse_console_mode(settings.console);
     if (mode != ConsoleMode::kOff) {
@@ -128,7 +133,7 @@ void serve(const ServeFlags& flags) {
     options.host = configuration.http->host;
     options.port = configuration.http->port;
     http.emplace(
-        service, [&] { return measured.metrics_text(ports()); }, options,
+        service, [&] { return measured.metrics_text(ports(), experiments()); }, options,
         Console{mode, console ? &*console : nullptr});
   }
   std::vector<Supervision::Probe> probes = {

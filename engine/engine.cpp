@@ -136,7 +136,8 @@ struct Engine::State {
       return snapshot(serving, version ? serving.find(*version)->model : serving.current);
     };
     return engine::rank(treatment_of(*serving.experiments, request, now_ms), snapshot_of, request,
-                        now_ms, record_exposures() && !request.preview);
+                        now_ms,
+                        record_exposures() && !request.preview ? serving.exposures.get() : nullptr);
   }
 
   /// Behaviours were recorded or deleted.
@@ -348,6 +349,7 @@ EngineFigures Engine::figures() {
   if (const auto& gpu = state_->gpu) {
     figures.gpu = GpuFigures{gpu->bytes(), gpu->bytes_max(), gpu->batches()};
   }
+  figures.exposures = state_->versions->serving()->exposures->list();
   return figures;
 }
 

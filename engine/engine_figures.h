@@ -32,9 +32,17 @@ struct GpuFigures {
   GpuBatches batches;
 };
 
+/// Of the experiments that are served, since the start or since the experiment was declared.
+struct VariantExposures {
+  std::string experiment;
+  std::string variant;          ///< kInterleaved: lists that both variants made.
+  std::uint64_t exposures = 0;  ///< Lists that were written down as shown to its units.
+};
+
 struct EngineFigures {
   std::vector<IndexFigures> indexes;  ///< Empty: no version serves.
   std::optional<GpuFigures> gpu;      ///< Absent: there is none, or none is wanted.
+  std::vector<VariantExposures> exposures;
 };
 
 }  // namespace fovea::engine

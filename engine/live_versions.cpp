@@ -152,6 +152,7 @@ void LiveVersions::set_experiments(const Experiments& experiments) {
   const std::lock_guard lock(swaps_);
   Serving next = *serving();
   next.experiments = std::make_shared<const Experiments>(experiments);
+  next.exposures = std::make_shared<const ExposureCounts>(experiments, *next.exposures);
   std::vector<Loaded> loaded;
   std::map<std::string, std::shared_ptr<const Versions::Lock>> kept;
   each_named_version(experiments, [&](const Experiment& experiment, const Variant& variant,

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/experiments.h"
+#include "engine/exposure_counts.h"
 #include "engine/fresh_transitions.h"
 #include "engine/live_model.h"
 #include "engine/models.h"
@@ -40,6 +41,7 @@ struct Serving {
   std::shared_ptr<LiveModel> current;  ///< Null: no version yet.
   std::vector<LiveVersion> versions;   ///< The current one and those that experiments name.
   std::shared_ptr<const Experiments> experiments = std::make_shared<Experiments>();
+  std::shared_ptr<const ExposureCounts> exposures = std::make_shared<ExposureCounts>();
 
   // Null: it is not in memory.
   const LiveVersion* find(std::string_view version) const;

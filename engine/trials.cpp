@@ -146,7 +146,8 @@ void shuffle(const Treatment::Part& part, Shown& shown) {
 
 /// `drawn` (or null) is the part that shuffled.
 void expose(const Treatment& treatment, const Treatment::Part* drawn, const Snapshot& snapshot,
-            const RankRequest& request, const Shown& shown, std::int64_t now_ms) {
+            const RankRequest& request, const Shown& shown, std::int64_t now_ms,
+            const ExposureCounts& counts) {
   std::map<std::string_view, std::vector<storage::Trial>> trials;  // by whom they are kept under
   if (request.user_id) trials[*request.user_id];
   for (const auto& part : treatment.parts) {
@@ -164,16 +165,19 @@ void expose(const Treatment& treatment, const Treatment::Part* drawn, const Snap
     if (part.interleaved()) trial.teams = shown.teams;
   }
   for (auto& [id, of_id] : trials) {
-    snapshot.db->exposures().append(
-        id, {shown.response.request_id, now_ms, shown.response.model_version, shown.rows,
-             std::move(of_id)});
+    const storage::Exposure exposure{shown.response.request_id, now_ms,
+                                     shown.response.model_version, shown.rows, std::move(of_id)};
+    snapshot.db->exposures().append(id, exposure);
+    for (const storage::Trial& trial : exposure.trials) {
+      counts.add(trial.experiment, trial.variant);
+    }
   }
 }
 
 }  // namespace
 
 RankResponse rank(const Treatment& treatment, const SnapshotOf& snapshot_of,
-                  const RankRequest& request, std::int64_t now_ms, bool record_exposure) {
+                  const RankRequest& request, std::int64_t now_ms, const ExposureCounts* counts) {
   const Snapshot serving = snapshot_of(std::nullopt);
   const auto ranked = [&](const Overrides& set) {
     return rank(set.model_version ? snapshot_of(set.model_version) : serving, request, now_ms, set);
@@ -186,7 +190,7 @@ RankResponse rank(const Treatment& treatment, const SnapshotOf& snapshot_of,
   }
   RankResponse& response = shown.response;
   response.variants = treatment.variants();
-  if (record_exposure || !treatment.parts.empty()) {
+  if (counts != nullptr || !treatment.parts.empty()) {
     shown.rows = rows_of(serving.db->catalog(), response);
   }
 
@@ -213,7 +217,7 @@ RankResponse rank(const Treatment& treatment, const SnapshotOf& snapshot_of,
       treatment.parts, [&](const auto& part) { return is_drawn(part, response.request_id); });
   const Treatment::Part* by = drawn == treatment.parts.end() ? nullptr : &*drawn;
   if (by != nullptr) shuffle(*by, shown);
-  if (record_exposure) expose(treatment, by, serving, request, shown, now_ms);
+  if (counts != nullptr) expose(treatment, by, serving, request, shown, now_ms, *counts);
   response.stage_us["respond"] += std::chrono::duration_cast<std::chrono::microseconds>(
                                       std::chrono::steady_clock::now() - begin)
                                       .count();

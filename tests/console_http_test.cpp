@@ -102,6 +102,7 @@ const std::map<std::string, Taken> kJsonPaths = {
     {"/console/rollback", {Access::kChanges, R"({"to":"v"})"}},
     {"/console/users", {Access::kLists, R"({"prefix":"","limit":1})"}},
     {"/console/items", {Access::kLists, R"({"prefix":"","limit":1})"}},
+    {"/console/items/get", {Access::kLists, R"({"item_ids":["dragons-1"]})"}},
     {"/console/experiments", {Access::kLists, ""}},
     {"/console/report", {Access::kLists, R"({"experiment":"e","by":"day"})"}},
 };
@@ -354,6 +355,10 @@ TEST_F(ConsoleHttpTest, WhatThePageAsksIsAnsweredAsTheServiceDoes) {
   const json::value items = answer("/console/items", {{"prefix", "dragons-"}, {"limit", 100}});
   EXPECT_EQ(items, as_sent(console->items("dragons-", 100)));
   EXPECT_EQ(items.at("items").as_array().size(), engine::Shop::kItemsPerKind);
+  const std::vector<std::string> ids = {"dragons-1", "nobody", "dragons-0"};
+  const json::value known = answer("/console/items/get", {{"item_ids", json::value_from(ids)}});
+  EXPECT_EQ(known, as_sent(console->items(ids)));
+  EXPECT_EQ(known.at("items").as_array().size(), 2U);
   EXPECT_EQ(json::parse(get("/console/experiments").body()), as_sent(console->experiments()));
   EXPECT_EQ(json::parse(get("/console/versions").body()), as_sent(console->versions()));
   EXPECT_EQ(json::parse(get("/console/engine").body()).at("items"), 80);
@@ -392,6 +397,8 @@ TEST_F(ConsoleHttpTest, AMistakeIsNamedWithItsField) {
   EXPECT_THAT(refusal("/console/users", R"({"prefix":"a","limit":0})"), HasSubstr("limit: "));
   EXPECT_THAT(refusal("/console/items", R"({"prefix":"a","limit":101})"), HasSubstr("limit: "));
   EXPECT_THAT(refusal("/console/items", R"({"prefix":1,"limit":1})"), HasSubstr("prefix: "));
+  EXPECT_EQ(refusal("/console/items/get", "{}"), "item_ids: item_ids is missing");
+  EXPECT_THAT(refusal("/console/items/get", R"({"item_ids":["a",1]})"), HasSubstr("item_ids[1]: "));
   EXPECT_THAT(refusal("/console/training", R"({"versoin":"v"})"),
               HasSubstr("versoin: \"versoin\" is not a field of training"));
   EXPECT_THAT(refusal("/console/training", R"({"version":"../CURRENT"})"), HasSubstr("version: "));

@@ -121,6 +121,11 @@ class Page:
         """What the browser complained of since the last call."""
         return [entry["message"] for entry in self.browser.get_log("browser") if entry["level"] == "SEVERE"]
 
+    def fetched(self):
+        """Of the page that is open: the path of each request that has been answered and when it began, in that order."""
+        entries = self.script("return performance.getEntriesByType('resource').map((e) => [e.name, e.startTime])")
+        return sorted(((urllib.parse.urlsplit(name).path, begun) for name, begun in entries), key=lambda entry: entry[1])
+
     # The view Ask.
 
     def ranked(self):

@@ -52,15 +52,37 @@ auto refuses(const char* field, const char* sentence) {
 
 class Console : public testing::Test {
  protected:
-  Console() : engine_(open(shop_)), handler_(*engine_), measured_(handler_) {
-    shop_.stock(*engine_);
-  }
+  Console() : engine_(open()), handler_(*engine_), measured_(handler_) { shop_.stock(*engine_); }
 
-  static std::unique_ptr<engine::Engine> open(Shop& shop) {
-    engine::EngineOptions options = shop.options();
+  std::unique_ptr<engine::Engine> open() {
+    engine::EngineOptions options = shop_.options();
     options.db.trial_days_max = 0;  // what is planted was shown long ago
-    return engine::Engine::open(shop.directory(), options);
+    options.now_ms = [this, test = std::this_thread::get_id()] {
+      if (std::this_thread::get_id() != test && held_) {
+        ++begun_;
+        held_.wait(true);
+      }
+      return shop_.now_ms;
+    };
+    return engine::Engine::open(shop_.directory(), options);
   }
+  /// While it lives the first report that is begun waits for the clock, and others for their turn.
+  class ReportsHeld {
+   public:
+    explicit ReportsHeld(Console& test) : test_(test) { test_.held_ = true; }
+    ~ReportsHeld() {
+      test_.held_ = false;
+      test_.held_.notify_all();
+    }
+    ReportsHeld(const ReportsHeld&) = delete;
+    ReportsHeld& operator=(const ReportsHeld&) = delete;
+    bool begun() const {
+      return eventually([this] { return test_.begun_ == 1; });
+    }
+
+   private:
+    Console& test_;
+  };
 
   std::string publish() {
     std::string version = shop_.publish(shop_.learned_version(engine_->db()));
@@ -128,6 +150,8 @@ class Console : public testing::Test {
   }
 
   Shop shop_;
+  std::atomic<bool> held_ = false;
+  std::atomic<int> begun_ = 0;
   engine::Versions versions_{shop_.directory()};
   std::unique_ptr<engine::Engine> engine_;
   Handler handler_;
@@ -344,6 +368,22 @@ TEST_F(Console, OneRollBackAtATime) {
   EXPECT_EQ(rank("user-0").model_version, a);
 }
 
+TEST_F(Console, ARollBackWaitsForNoReport) {
+  const std::string a = publish();
+  publish();
+  plant_experiment(4);
+  {
+    const ReportsHeld held(*this);
+    console().report("e", "day");
+    ASSERT_TRUE(held.begun());
+    console().report("e", "hour");
+    EXPECT_TRUE(roll_back(a).at("error").is_null());
+    EXPECT_EQ(rank("user-0").model_version, a);
+    EXPECT_TRUE(console().report("e", "day").at("running").as_bool());
+  }
+  EXPECT_TRUE(finished_report("hour").at("error").is_null());
+}
+
 TEST_F(Console, UsersAreFoundByWhatTheirIdsBeginWith) {
   EXPECT_EQ(console().users("user-1", 3), json::parse(R"({"users": [
       {"user_id": "user-1", "behaviours": 10}, {"user_id": "user-10", "behaviours": 10},
@@ -372,6 +412,24 @@ TEST_F(Console, ItemsAreFoundByWhatTheirIdsBeginWith) {
   engine_->put_items(std::vector{item});
   item.embedding.reset();
   EXPECT_EQ(console().items("with-", 1).at("items").at(0), to_json(item));
+}
+
+TEST_F(Console, ItemsAreGivenAsTheyAreStoredButForTheirEmbeddings) {
+  engine::Item item = Shop::item(0, 0);
+  item.item_id = "with-embedding";
+  item.embedding = std::vector<float>(8, 1.0F);
+  engine_->put_items(std::vector{item});
+  const std::vector<std::string> ids = {Shop::id(2, 3), "unknown", item.item_id};
+  json::array expected;
+  for (engine::Item& stored : engine_->get_items(ids)) {
+    stored.embedding.reset();
+    expected.push_back(to_json(stored));
+  }
+  EXPECT_EQ(expected.size(), 2U);
+  EXPECT_EQ(console().items(ids), (json::object{{"items", expected}}));
+  EXPECT_THAT(console().items(std::vector<std::string>()).at("items").as_array(), IsEmpty());
+  EXPECT_THAT([&] { console().items(std::vector<std::string>{""}); },
+              refuses("item_ids[0]", "empty"));
 }
 
 TEST_F(Console, ALookIsBounded) {
@@ -475,8 +533,6 @@ TEST_F(Console, AReportThatCannotBeMadeSaysWhy) {
 }
 
 TEST_F(Console, ReportsThatWaitAreBoundedAndSoAreThoseThatAreKept) {
-  const std::string a = publish();
-  publish();
   plant_experiment(4);
   engine::Experiments experiments;
   for (std::size_t i = 0; i < 2 * kReportsKept; ++i) {
@@ -485,22 +541,28 @@ TEST_F(Console, ReportsThatWaitAreBoundedAndSoAreThoseThatAreKept) {
   }
   engine_->set_experiments(experiments);
   const auto name = [&](std::size_t i) { return experiments.list[i].name; };
+  const auto runs = [&](std::size_t i) {
+    return console().report(name(i), "day").at("running").as_bool();
+  };
   {
-    const PublishLock held(shop_.directory());
-    console().roll_back(a);  // waits, and so does what comes after it
-    for (std::size_t i = 0; i < kReportsWaitingMax; ++i) {
-      EXPECT_TRUE(console().report(name(i), "day").at("running").as_bool());
-      EXPECT_TRUE(console().report(name(i), "day").at("running").as_bool()) << "and is one";
+    const ReportsHeld held(*this);
+    EXPECT_TRUE(runs(0));
+    ASSERT_TRUE(held.begun());
+    for (std::size_t i = 1; i <= kReportsWaitingMax; ++i) {
+      EXPECT_TRUE(runs(i));
+      EXPECT_TRUE(runs(i)) << "and is one";
     }
-    EXPECT_THAT([&] { console().report(name(kReportsWaitingMax), "day"); },
+    EXPECT_THAT([&] { runs(kReportsWaitingMax + 1); },
                 ThrowsMessage<engine::Unavailable>(HasSubstr("reports wait")));
+  }
+  for (std::size_t i = 0; i <= kReportsWaitingMax; ++i) {
+    EXPECT_TRUE(eventually([&] { return !runs(i); }));
   }
   for (std::size_t i = 0; i < experiments.list.size(); ++i) {
     ++shop_.now_ms;
-    EXPECT_TRUE(
-        eventually([&] { return !console().report(name(i), "day").at("running").as_bool(); }));
+    EXPECT_TRUE(eventually([&] { return !runs(i); }));
   }
-  EXPECT_FALSE(console().report(name(kReportsKept), "day").at("running").as_bool()) << "is kept";
+  EXPECT_FALSE(runs(kReportsKept)) << "is kept";
   EXPECT_TRUE(console().report(name(0), "day").at("report").is_null()) << "had to go";
 }
 

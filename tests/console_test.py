@@ -190,6 +190,16 @@ class ConsoleTest(unittest.TestCase):
                         f"{share:.1f} %" if share < 10 else f"{share:.0f} %")
                 self.assertIn(f"{said} of what", self.page.readout())
         self.assertEqual(len(self.page.all(".strip")[0].find_elements("css selector", "rect")), len(attended))
+        # The same with keys.
+        told = []
+        for column in range(len(attended)):
+            self.page.hover(strips[7], (column + 0.5) / len(attended))
+            told.append(self.page.readout())
+        self.assertEqual(len({*told[:3], told[-1]}), 4, "each must be told from the others")
+        for key, column in ((Keys.HOME, 0), (Keys.ARROW_RIGHT, 1), (Keys.ARROW_RIGHT, 2), (Keys.ARROW_LEFT, 1), (Keys.END, -1),
+                            (Keys.ARROW_RIGHT, -1)):
+            strips[7].send_keys(key)
+            self.assertEqual(self.page.readout(), told[column])
         self.page.click(".toggle", 2)
         parts = {name: float(value.replace("−", "-")) for name, value in zip(
             self.page.texts(".row:nth-child(3) .parts tbody th"), self.page.texts(".row:nth-child(3) .parts tbody td"))}
@@ -322,6 +332,23 @@ class ConsoleTest(unittest.TestCase):
         self.assertIn(self.api("/v1/items/get", {"item_ids": ["film-01230"]})["items"][0]["text"], self.page.texts(".item .text")[0])
         self.assert_no_complaints()
 
+    def test_embeddings_come_only_with_the_item_that_is_shown(self):
+        item = {"item_id": "with-a-vector", "text": "A vector of its own.", "embedding": [0.5, 0.25, 0.125]}
+        self.api("/v1/items", {"items": [item]})
+        try:
+            self.page.open("ask", user=USER)
+            self.page.ranked()
+            asked = {path for path, _ in self.page.fetched()}
+            self.assertIn("/console/items/get", asked)
+            self.assertNotIn("/v1/items/get", asked)
+            self.page.open("items", text="with-a-vec")
+            self.page.until("the item", lambda: "Its vector of 3 numbers" in "".join(self.page.texts(".item .hint")))
+            self.assertEqual(self.page.texts(".item h2")[0], item["text"])
+            self.page.wait(".item .row", 10)
+            self.assertEqual([path for path, _ in self.page.fetched()].count("/v1/items/get"), 1)
+        finally:
+            self.api("/v1/items/remove", {"item_ids": [item["item_id"]]})
+
     # Experiments.
 
     def test_an_experiment_s_numbers_are_the_report_s(self):
@@ -385,6 +412,14 @@ class ConsoleTest(unittest.TestCase):
         self.page.until("the training's charts", lambda: len(self.page.all("canvas")) == 4)
         self.assertEqual(self.api("/console/versions")["rollback"]["error"], None)
         self.assert_no_complaints()
+
+    def test_a_first_look_at_the_engine_asks_once(self):
+        self.page.open("engine")
+        self.page.wait("table", 3)
+        fetched = self.page.fetched()
+        looked = [path for path, _ in fetched].index("/console/versions")
+        until = fetched[looked][1]
+        self.assertEqual([path for path, at in fetched if at <= until].count("/console/engine"), 1)
 
     # The server.
 

@@ -82,6 +82,14 @@ class Reload(unittest.TestCase):
 
         return self.client.rank(RankRequest(user_id=user, **more)).variants
 
+    def metric(self, name):
+        """Its value; with labels, as they are written. None: there is no such line."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+        connection.close()
+        return next((float(line.rsplit(" ", 1)[1]) for line in text.splitlines() if line.startswith(name + " ")), None)
+
     def over_http(self, body):
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
         connection.request("POST", "/v1/rank", json.dumps(body), {"Content-Type": "application/json"})
@@ -128,7 +136,10 @@ class Reload(unittest.TestCase):
         self.assertEqual(self.server.stop(), 0, self.log())
 
     def test_what_is_wrong_is_refused_as_a_whole_and_told_once(self):
+        taken = "fovea_config_last_reload_successful"
+        exposures = 'fovea_experiment_exposures_total{{experiment="{}",variant="{}"}}'
         self.start(experiment("a", "ranker = false"))
+        self.assertEqual(self.metric(taken), 1)
         for number, (text, sentence) in enumerate((
             (experiment("b") + experiment("b"), "two experiments are named 'b'"),
             (experiment("b", "rankr = false"), "has no key 'rankr'"),
@@ -140,10 +151,16 @@ class Reload(unittest.TestCase):
             self.wait(lambda: self.logged("the experiments from before are served on") == number + 1)
             self.assertEqual(self.logged(sentence), 1, self.log())
             self.assertEqual(set(self.variants("u1")), {"a"})
+            self.assertEqual(self.metric(taken), 0)
         time.sleep(2.5)  # more looks at the same file say nothing more
         self.assertEqual(self.logged("the experiments from before are served on"), 5, self.log())
+        self.assertEqual(sum(self.metric(exposures.format("a", of)) for of in ("control", "treatment")), 5)
         self.replace(experiment("b"))
-        self.wait(lambda: set(self.variants("u1")) == {"b"})
+        self.wait(lambda: self.metric(taken) == 1)
+        self.assertEqual([self.metric(exposures.format(*of)) for of in (("a", "control"), ("b", "control"), ("b", "treatment"))],
+                         [None, 0, 0])
+        (variant,) = self.variants("u1").values()
+        self.assertEqual(self.metric(exposures.format("b", variant)), 1)
 
     def test_what_else_changed_waits_for_a_restart(self):
         self.start("[server]\nthreads = 1\n[actions.view]\nweight = 1\n" + experiment("a"))

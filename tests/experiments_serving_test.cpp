@@ -661,6 +661,67 @@ TEST_F(ExperimentsServing, WhatCannotBeInterleavedOrShuffledIsRefused) {
   }
 }
 
+TEST_F(ExperimentsServing, EveryTrialIsCountedByVariantAndNothingElse) {
+  using Counts = std::map<std::pair<std::string, std::string>, std::uint64_t>;
+  const auto counted = [&] {
+    Counts counts;
+    for (const auto& [experiment, variant, exposures] : engine_->figures().exposures) {
+      counts[{experiment, variant}] = exposures;
+    }
+    return counts;
+  };
+  EXPECT_THAT(counted(), IsEmpty());
+  Experiment by_session = halves("by session");
+  by_session.unit = Unit::kSession;
+  Experiment duel = halves("duel", {.ranker = false});
+  duel.interleave = true;
+  const std::vector<Experiment> set = {halves("by user"), by_session, duel};
+  serve(set);
+  const Counts none = {{{"by user", "control"}, 0},
+                       {{"by user", "treatment"}, 0},
+                       {{"by session", "control"}, 0},
+                       {{"by session", "treatment"}, 0},
+                       {{"duel", "interleaved"}, 0}};
+  EXPECT_EQ(counted(), none);
+  RankRequest preview = for_user("user-1");
+  preview.preview = true;
+  engine_->rank(preview);
+  RankRequest forced = for_user("user-1");
+  forced.variants = {{"by user", "control"}, {"duel", "treatment"}};
+  engine_->rank(forced);
+  EXPECT_EQ(counted(), none);
+
+  // Also while others come and go.
+  std::vector<Experiment> more = set;
+  more.push_back(halves("comes and goes"));
+  std::atomic<int> ranking = 2;
+  std::vector<std::jthread> threads;
+  for (std::size_t t = 0; t < 2; ++t) {
+    threads.emplace_back([&, t] {
+      for (std::size_t i = 0; i < unless_sanitized(400, 40); ++i) {
+        RankRequest request = for_user(user(i));
+        if (i % 3 == t)
+          request.session = {shop_.event("visit-" + std::to_string(i), Shop::id(1, 3))};
+        engine_->rank(request);
+      }
+      --ranking;
+    });
+  }
+  for (int swap = 0; ranking > 0; ++swap) serve(swap % 2 == 0 ? more : set);
+  threads.clear();
+  serve(set);
+  Counts stored;
+  engine_->db().exposures().each_in_trials([&](std::string_view, const storage::Exposure& one) {
+    for (const auto& trial : one.trials) ++stored[{trial.experiment, trial.variant}];
+  });
+  stored.erase({"comes and goes", "control"});
+  stored.erase({"comes and goes", "treatment"});
+  EXPECT_THAT(stored, SizeIs(none.size()));
+  EXPECT_EQ(counted(), stored);
+  serve({by_session});
+  EXPECT_THAT(counted(), SizeIs(2)) << "of what is declared";
+}
+
 TEST_F(ExperimentsServing, SetsSwappedUnderLoadMixInNoAnswer) {
   const std::string newer = publish();
   const Experiment a = halves("a", {.model_version = version_});

@@ -10,6 +10,7 @@
 #include <boost/json.hpp>
 #include <chrono>
 #include <latch>
+#include <map>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -21,6 +22,7 @@
 #include "api/json.h"
 #include "api/measured_service.h"
 #include "api/wire_json.h"
+#include "engine/experiments.h"
 #include "tests/eventually.h"
 #include "tests/shop.h"
 
@@ -477,7 +479,7 @@ class HttpContract : public testing::Test {
   std::string metrics() {
     const std::vector<PortFigures> ports = {
         {"http", server->connections(), server->requests(), server->refused()}};
-    return service->metrics_text(ports);
+    return service->metrics_text(ports, {engine->figures().exposures, config_taken});
   }
   std::optional<Response> ask(const std::string& request) {
     peer->send(request);
@@ -510,6 +512,7 @@ class HttpContract : public testing::Test {
   std::unique_ptr<engine::Engine> engine;
   std::optional<Handler> handler;
   std::optional<MeasuredService> service;
+  std::optional<bool> config_taken;
   std::optional<HttpServer> server;
   std::optional<Peer> peer;
 };
@@ -730,6 +733,41 @@ TEST_F(HttpContract, MetricsCountWhatWasAskedAndNameNoUser) {
   EXPECT_THAT(text, HasSubstr("fovea_connections{port=\"http\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("fovea_requests_in_flight{port=\"http\"} 0\n"));
   EXPECT_THAT(text, Not(HasSubstr("user-")));
+  EXPECT_THAT(text, Not(HasSubstr("fovea_experiment_"))) << "there is none";
+  EXPECT_THAT(text, Not(HasSubstr("fovea_config_"))) << "there is no file";
+}
+
+TEST_F(HttpContract, MetricsCountExposuresByExperimentAndVariant) {
+  engine::Experiment experiment;
+  experiment.name = experiment.layer = experiment.salt = "a \"quoted\" one";
+  experiment.variants = {{"control", 0.5, {}}, {"treatment", 0.5, {}}};
+  engine->set_experiments({{}, {experiment}});
+  const auto line = [](const std::string& variant, int exposures) {
+    return R"(fovea_experiment_exposures_total{experiment="a \"quoted\" one",variant=")" + variant +
+           "\"} " + std::to_string(exposures) + "\n";
+  };
+  const auto text = [&] { return std::string(ask(get("/metrics"))->body()); };
+  EXPECT_THAT(text(), AllOf(HasSubstr(line("control", 0)), HasSubstr(line("treatment", 0)),
+                            HasSubstr("# TYPE fovea_experiment_exposures_total counter\n")));
+  std::map<std::string, int> shown = {{"control", 0}, {"treatment", 0}};
+  for (int i = 0; i < 30; ++i) {
+    const json::object list =
+        answer("/v1/rank", R"({"user_id":"shown-)" + std::to_string(i) + R"(","limit":1})");
+    ++shown[std::string(list.at("variants").at(experiment.name).as_string())];
+  }
+  ASSERT_GT(shown["control"], 0);
+  ASSERT_GT(shown["treatment"], 0);
+  EXPECT_THAT(text(),
+              AllOf(HasSubstr(line("control", shown["control"])),
+                    HasSubstr(line("treatment", shown["treatment"])), Not(HasSubstr("shown-"))));
+}
+
+TEST_F(HttpContract, MetricsTellWhetherTheConfigurationFileWasTaken) {
+  for (const bool taken : {true, false}) {
+    config_taken = taken;
+    EXPECT_THAT(ask(get("/metrics"))->body(), HasSubstr("fovea_config_last_reload_successful " +
+                                                        std::string(taken ? "1\n" : "0\n")));
+  }
 }
 
 }  // namespace

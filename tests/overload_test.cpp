@@ -1,10 +1,13 @@
 // Claim: a server whose workers are all busy lets in no more than its limits, refuses the rest with
-// when to come back, keeps nothing of what it refused, and answers everyone whom it let in. What is
+// when to come back, keeps nothing of what it refused but a line of the log a second, and answers
+// everyone whom it let in. What is
 // left of its throughput under three times its capacity is measured by
 // tests/benchmarks/overload_benchmark.cpp.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <malloc.h>
+#include <spdlog/sinks/ringbuffer_sink.h>
+#include <spdlog/spdlog.h>
 
 #include <array>
 #include <atomic>
@@ -12,8 +15,10 @@
 #include <chrono>
 #include <deque>
 #include <latch>
+#include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "api/server.h"
 #include "tests/messages.h"
@@ -69,6 +74,24 @@ class Peer {
   tcp::socket socket_{io_};
 };
 
+/// What is logged while it lives.
+class CapturedLog {
+ public:
+  CapturedLog() : before_(spdlog::default_logger()) {
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>("captured", lines_));
+  }
+  ~CapturedLog() { spdlog::set_default_logger(before_); }
+  CapturedLog(const CapturedLog&) = delete;
+  CapturedLog& operator=(const CapturedLog&) = delete;
+
+  std::vector<std::string> lines() const { return lines_->last_formatted(); }
+
+ private:
+  const std::shared_ptr<spdlog::logger> before_;
+  const std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> lines_ =
+      std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(100'000);
+};
+
 class OverloadTest : public testing::Test {
  protected:
   static constexpr std::size_t kWorkers = 2;
@@ -108,6 +131,7 @@ class OverloadTest : public testing::Test {
     }
   }
 
+  CapturedLog log_;
   Held held_;
   Server server_;
   std::deque<Peer> waiting_;
@@ -125,6 +149,23 @@ TEST_F(OverloadTest, IsRefusedAboveTheLimitsAndWhoWasLetInIsAnswered) {
   // And the next one is let in again.
   asking_.front().rank("next");
   EXPECT_EQ(asking_.front().answer(), "next");
+}
+
+TEST_F(OverloadTest, IsToldInTheLogAtMostOnceASecond) {
+  const auto begin = std::chrono::steady_clock::now();
+  expect_refusals(100);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+  const auto lines = log_.lines();
+  ASSERT_FALSE(lines.empty());
+  EXPECT_THAT(lines.front(), testing::HasSubstr(server_.address() + ": refused as overloaded: "));
+  EXPECT_THAT(lines.front(), testing::HasSubstr("8 requests are being answered or waiting"));
+  EXPECT_LE(static_cast<double>(lines.size()), took.count() + 1);
+  std::size_t told = 0;
+  for (const std::string& line : lines) {
+    const auto more = line.find(" (");
+    told += 1 + (more == std::string::npos ? 0 : std::stoul(line.substr(more + 2)));
+  }
+  EXPECT_LE(told, server_.refused()) << "the rest is told with the next line";
 }
 
 TEST_F(OverloadTest, LeavesNothingBehindHoweverManyAreRefused) {

@@ -197,13 +197,12 @@ function behaviourList(behaviours, heat) {
       ),
     ];
   }
-  const means = heat.means();
   const columns = new Map(heat.columns.map((behaviour, column) => [keyOf(behaviour), column]));
   return timeline({
     behaviours: behaviours.slice(0, kListed),
     older: Math.max(0, behaviours.length - kListed),
     struck: question.struck,
-    weightOf: (behaviour) => means[columns.get(keyOf(behaviour))],
+    weightOf: (behaviour) => heat.means[columns.get(keyOf(behaviour))],
     nameOf,
     onpoint: (behaviour) => point(undefined, behaviour && columns.get(keyOf(behaviour))),
     onstrike: strike,
@@ -226,7 +225,7 @@ function point(row, column) {
   const {item_id: id, action, time_ms: time} = behaviour;
   const sentence =
     row === undefined
-      ? `${percent(heat.means()[column])} of the whole list’s attention is on “${nameOf(id)}”`
+      ? `${percent(heat.means[column])} of the whole list’s attention is on “${nameOf(id)}”`
       : heat.sentence(row, column);
   parts.readout.replaceChildren(
     el('b', {}, sentence),

@@ -1,4 +1,4 @@
-// Items by id, each asked for once.
+// Items by id, each asked for once, without their embeddings.
 import {call} from './server.js';
 
 const kAtOnce = 1000;
@@ -10,7 +10,7 @@ export async function learn(ids) {
   const unknown = [...new Set(ids)].filter((id) => !items.has(id));
   if (items.size > kKept) items.clear();
   for (let begin = 0; begin < unknown.length; begin += kAtOnce) {
-    const {items: found} = await call('/v1/items/get', {
+    const {items: found} = await call('/console/items/get', {
       item_ids: unknown.slice(begin, begin + kAtOnce),
     });
     for (const item of found) items.set(item.item_id, item);

@@ -82,11 +82,12 @@ function replaceChanged(box, content) {
   if (!same) box.replaceChildren(...next);
 }
 
-async function look() {
+/** `told`: what /console/engine has just said; without it it is asked. */
+async function look(told) {
   clearTimeout(timer);
   try {
     const [engine, versions] = await Promise.all([
-      call('/console/engine'),
+      told ?? call('/console/engine'),
       call('/console/versions'),
     ]);
     if (!parts) return;
@@ -174,7 +175,7 @@ export async function open(_, engine) {
   );
   const {root} = parts;
   drawTables(engine, null);
-  look();
+  look(engine);
   return root;
 }
 

@@ -17,17 +17,12 @@ export class HeatMap {
   constructor({weights, columns, names, onpoint, onstrike}) {
     Object.assign(this, {weights, columns, names, onpoint, onstrike});
     this.most = Math.max(0, ...weights.flat());
+    /** Of all rows together, the mean weight of each column. */
+    this.means = columns.map(
+      (_, column) => weights.reduce((sum, row) => sum + row[column], 0) / weights.length,
+    );
     this.strips = weights.map((_, row) => this.#strip(row));
     this.strips[0]?.setAttribute('tabindex', 0);
-  }
-
-  /** Of all rows together, the mean weight of each column. */
-  means() {
-    return Array.from(
-      {length: this.columns.length},
-      (_, column) =>
-        this.weights.reduce((sum, row) => sum + row[column], 0) / Math.max(1, this.weights.length),
-    );
   }
 
   sentence(row, column) {
@@ -127,7 +122,7 @@ export class HeatMap {
     const across = {ArrowLeft: column - 1, ArrowRight: column + 1, Home: 0, End: last}[event.key];
     const down = {ArrowUp: row - 1, ArrowDown: row + 1}[event.key];
     if (across !== undefined) {
-      if (across >= 0 && across < this.columns) this.#to(row, across);
+      if (across >= 0 && across <= last) this.#to(row, across);
     } else if (down !== undefined) {
       this.strips[down]?.focus();
     } else if ((event.key === 'x' || event.key === 'Delete') && this.columns.length > 0) {

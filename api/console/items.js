@@ -155,9 +155,11 @@ async function choose(id) {
     else a.removeAttribute('aria-current');
   }
   try {
-    await learn([id]);
+    // As it is stored, with its embedding; the catalogue leaves that out.
+    const {
+      items: [item],
+    } = await call('/v1/items/get', {item_ids: [id]});
     if (state.item !== id) return;
-    const item = itemOf(id);
     if (!item)
       return parts.item.replaceChildren(
         notice('failed', `There is no item “${id}” in the catalogue.`),
@@ -169,7 +171,7 @@ async function choose(id) {
         'article',
         {class: 'item'},
         ...[
-          el('div', {}, el('h2', {}, nameOf(id)), el('p', {class: 'quiet'}, id)),
+          el('div', {}, el('h2', {}, titleOf(item, id).title), el('p', {class: 'quiet'}, id)),
           item.text && el('p', {class: 'text'}, item.text),
           attributesList(item),
           item.embedding &&

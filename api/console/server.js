@@ -5,7 +5,7 @@ const kRetryMs = 2000;
 const kTimeoutMs = 20_000;
 
 /** What the server refused, in its own sentence. `status` 0: it did not answer. */
-export class ServerError extends Error {
+class ServerError extends Error {
   constructor(status, message, field) {
     super(message);
     this.status = status;

@@ -142,6 +142,14 @@ int main(int argc, char** argv) {
   });
   measure("items, none: every name is compared", calls,
           [&](int) { return console.items("\x7f nothing", 100); });
+  measure("items, 200 by their ids", calls, [&](int call) {
+    std::vector<std::string> ids;
+    for (std::uint32_t i = 0; i < 200; ++i) {
+      const auto row = static_cast<std::uint64_t>(call * 200 + i) * 7919 % catalog.rows();
+      ids.push_back(catalog.item_id(static_cast<std::uint32_t>(row)));
+    }
+    return console.items(ids);
+  });
   measure("experiments", calls, [&](int) { return console.experiments(); });
   measure_lists(calls, handler, catalog, users);
 }

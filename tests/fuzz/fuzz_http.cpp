@@ -61,7 +61,7 @@ class Echo : public FoveaNull {
   std::vector<Event> recorded;
 };
 
-constexpr std::array<std::string_view, 23> kTargets = {"/livez",
+constexpr std::array<std::string_view, 24> kTargets = {"/livez",
                                                        "/readyz",
                                                        "/metrics",
                                                        "/v1/status",
@@ -83,7 +83,8 @@ constexpr std::array<std::string_view, 23> kTargets = {"/livez",
                                                        "/console/rollback",
                                                        "/console/report",
                                                        "/console/experiments",
-                                                       "/console/chart.min.js"};
+                                                       "/console/chart.min.js",
+                                                       "/console/items/get"};
 
 /// What is behind the page: a store with an item and a user, and no version.
 struct Served {
