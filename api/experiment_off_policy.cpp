@@ -1,12 +1,14 @@
 // fovea experiment off-policy: which policy is meant, and what its estimates are called.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
 #include <iostream>
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <thread>
 
 #include "api/estimates.h"
 #include "api/experiment_flags.h"
@@ -60,7 +62,8 @@ engine::Snapshot snapshot_of(engine::Engine& engine, const OffPolicyFlags& flags
   }
   const auto live = std::make_shared<engine::LiveModel>(
       engine::Versions(flags.data).load_older(*target.model_version));
-  live->catch_up(engine.db().catalog(), live->card().catalog_revision);
+  live->catch_up(engine.db().catalog(), live->card().catalog_revision,
+                 static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
   return engine.snapshot(live);
 }
 

@@ -298,7 +298,11 @@ Candidates candidates(const Snapshot& snapshot, const Question& question) {
     relevant = query->find(places, allowed);
     result.query_found = !relevant.empty();
     result.corrected_query = query->corrected();
-    result.query.assign(query->vector().begin(), query->vector().end());
+    // Encoded by now where vectors are searched; else for who reads it alone.
+    const bool attended = snapshot.query_attention != 0 && !question.behaviours.empty();
+    if (attended || question.explain) {
+      result.query.assign(query->vector().begin(), query->vector().end());
+    }
   }
   // What was asked for decides what is found, and who asks decides the order among near ties; where
   // nothing was asked for, what is near to the user and what follows their newest behaviours.

@@ -88,7 +88,7 @@ bool EncodedTexts::encode(const ranking::SentenceEncoder& encoder, std::span<Tex
       std::vector<std::string_view> views;
       for (const Text* text : part) views.push_back(text->text);
       std::vector<float> vectors(part.size() * width);
-      encoder.encode_known(views, vectors);
+      encoder.encode_known({}, views, vectors);
       std::string records;
       for (std::size_t i = 0; i < part.size(); ++i) {
         const auto vector = std::span(vectors).subspan(i * width, width);

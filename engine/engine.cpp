@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <condition_variable>
 #include <functional>
@@ -17,6 +18,7 @@
 
 #include "engine/attributes.h"
 #include "engine/behaviours.h"
+#include "engine/encoded_items.h"
 #include "engine/gpu.h"
 #include "engine/live_versions.h"
 #include "engine/pipeline.h"
@@ -64,6 +66,23 @@ void check_embedding_widths(const storage::Catalog& catalog, std::span<const Ite
   }
 }
 
+/// Of the machine's threads those of one put, which shares them with the others that encode now.
+class ThreadShare {
+ public:
+  explicit ThreadShare(std::atomic<int>& puts)
+      : puts_(puts),
+        threads_(std::max(1, static_cast<int>(std::thread::hardware_concurrency()) / ++puts)) {}
+  ~ThreadShare() { --puts_; }
+  ThreadShare(const ThreadShare&) = delete;
+  ThreadShare& operator=(const ThreadShare&) = delete;
+
+  int threads() const { return threads_; }
+
+ private:
+  std::atomic<int>& puts_;
+  const int threads_;
+};
+
 }  // namespace
 
 struct Engine::State {
@@ -103,6 +122,7 @@ struct Engine::State {
 
   std::optional<LiveVersions> versions;  // from the constructor's end on
   std::mutex recounts;                   // one at a time
+  std::atomic<int> puts = 0;             // at this moment
 
   std::condition_variable_any background_wake;
   std::mutex background_wait;
@@ -255,19 +275,19 @@ std::int32_t Engine::record(std::span<const Event> events) {
 std::int32_t Engine::put_items(std::span<const Item> items) {
   check_count(items, kItemsPerPutMax, "items");
   for (std::size_t i = 0; i < items.size(); ++i) validate(items[i], fmt::format("items[{}].", i));
-  const auto changing = state_->versions->changing();
   storage::Catalog& catalog = state_->db->catalog();
-  check_embedding_widths(catalog, items);
+  check_embedding_widths(catalog, items);  // before what takes long
+  const ThreadShare share(state_->puts);
+  EncodedItems encoded(catalog, items, {.threads = share.threads()});
+  const auto changing = state_->versions->changing(encoded);
+  check_embedding_widths(catalog, items);  // of two first ones one was first
   const auto put = catalog.put(items);
   std::vector<const Item*> pointers;
   pointers.reserve(items.size());
   for (const Item& item : items) pointers.push_back(&item);
   state_->attributes.put(put.rows, pointers);
   if (state_->searched) state_->searched->put(put.rows, pointers);
-  std::vector<FreshItem> fresh;
-  fresh.reserve(items.size());
-  for (std::size_t i = 0; i < items.size(); ++i) fresh.push_back({put.rows[i], &items[i]});
-  state_->versions->put(fresh);
+  state_->versions->put(put.rows, encoded);
   return static_cast<std::int32_t>(items.size());
 }
 

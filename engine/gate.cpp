@@ -34,7 +34,7 @@ struct Measured {
 Measured measure(storage::Db& db, Version version, std::vector<ranking::HeldOut> questions,
                  int threads) {
   const auto live = std::make_shared<LiveModel>(std::move(version));
-  live->catch_up(db.catalog(), live->card().catalog_revision);
+  live->catch_up(db.catalog(), live->card().catalog_revision, threads);
   const Attributes attributes;  // no request here has rules
   const std::set<std::string> not_seen;
   Snapshot snapshot;

@@ -125,25 +125,35 @@ bool LiveModel::awaits_gpu() const {
   return to_come_back_ && was_on_gpu_.expired();
 }
 
-void LiveModel::put(std::span<const FreshItem> items) {
-  const std::size_t text_width = text_space_.width();
-  std::vector<std::uint32_t> rows;
+std::vector<float> LiveModel::encode(const ranking::Context& context,
+                                     std::span<const storage::Item* const> items) const {
+  const std::size_t width = text_space_.width();
   std::vector<ranking::TextSource> sources;
-  std::unordered_set<std::uint32_t> done;
-  for (std::size_t i = items.size(); i-- > 0;) {
-    if (!done.insert(items[i].row).second) continue;
-    const storage::Item& item = *items[i].item;
-    ranking::TextSource source;
-    if (item.text) source.text = *item.text;
+  sources.reserve(items.size());
+  for (const storage::Item* item : items) {
+    ranking::TextSource& source = sources.emplace_back();
+    if (item->text) source.text = *item->text;
     // The first embeddings may come after a version that was fitted on texts; they count from the
     // next version on.
-    if (item.embedding && item.embedding->size() == text_width) source.embedding = *item.embedding;
-    rows.push_back(items[i].row);
-    sources.push_back(source);
+    if (item->embedding && item->embedding->size() == width) source.embedding = *item->embedding;
+  }
+  std::vector<float> texts(items.size() * width);
+  text_space_.encode(context, sources, texts);
+  return texts;
+}
+
+void LiveModel::put(std::span<const std::uint32_t> given, std::span<const float> given_texts) {
+  const std::size_t text_width = text_space_.width();
+  std::vector<std::uint32_t> rows;
+  std::vector<float> texts;
+  std::unordered_set<std::uint32_t> done;
+  for (std::size_t i = given.size(); i-- > 0;) {
+    if (!done.insert(given[i]).second) continue;
+    const auto text = given_texts.subspan(i * text_width, text_width);
+    rows.push_back(given[i]);
+    texts.insert(texts.end(), text.begin(), text.end());
   }
   if (rows.empty()) return;
-  std::vector<float> texts(rows.size() * text_width);
-  text_space_.encode(sources, texts);
 
   std::vector<float> vectors;
   if (model_) {
@@ -169,22 +179,29 @@ void LiveModel::remove(std::span<const std::uint32_t> rows) {
   if (item_index_) item_index_->remove(rows);
 }
 
-void LiveModel::catch_up(const storage::Catalog& catalog, std::uint64_t after_revision) {
+std::uint64_t LiveModel::catch_up(const storage::Catalog& catalog, std::uint64_t after_revision,
+                                  int threads) {
+  const std::uint64_t revision = catalog.revision();
   std::vector<storage::StoredItem> batch;
   const auto flush = [&] {
-    std::vector<FreshItem> fresh;
-    fresh.reserve(batch.size());
-    for (const auto& item : batch) fresh.push_back({item.row, &item});
-    put(fresh);
+    std::vector<std::uint32_t> rows;
+    std::vector<const storage::Item*> items;
+    for (const auto& item : batch) {
+      rows.push_back(item.row);
+      items.push_back(&item);
+    }
+    put(rows, encode({.threads = threads}, items));
     batch.clear();
   };
-  catalog.for_each(
-      [&](const storage::StoredItem& item) {
-        batch.push_back(item);
-        if (batch.size() == kCatchUpBatch) flush();
-      },
-      after_revision);
-  flush();
+  if (revision > after_revision) {  // or there is nothing to read all items for
+    catalog.for_each(
+        [&](const storage::StoredItem& item) {
+          batch.push_back(item);
+          if (batch.size() == kCatchUpBatch) flush();
+        },
+        after_revision);
+    flush();
+  }
 
   std::vector<std::uint32_t> gone;
   const auto rows = std::max<std::size_t>(catalog.rows(), card_.items);
@@ -192,6 +209,7 @@ void LiveModel::catch_up(const storage::Catalog& catalog, std::uint64_t after_re
     if (!catalog.present(row)) gone.push_back(row);
   }
   remove(gone);
+  return revision;
 }
 
 std::vector<float> unit_vectors(const LiveModel& model, std::span<const std::uint32_t> rows) {

@@ -21,12 +21,6 @@
 
 namespace fovea::engine {
 
-/// An item as the encoder reads it; views must outlive the call only.
-struct FreshItem {
-  std::uint32_t row = 0;
-  const storage::Item* item = nullptr;
-};
-
 /// Thread-safe. Puts and removals of the same item are ordered by the caller.
 class LiveModel {
  public:
@@ -56,12 +50,18 @@ class LiveModel {
   /// it had there is free by now.
   bool awaits_gpu() const;
 
-  /// Encodes items and makes them retrievable; of a row given twice the last counts.
-  void put(std::span<const FreshItem> items);
+  /// Text vectors of items [n, K]. The long part of a put, beside every other call.
+  std::vector<float> encode(const ranking::Context& context,
+                            std::span<const storage::Item* const> items) const;
+  /// Makes items retrievable whose `texts` [n, K] encode() made; of a row given twice the last
+  /// counts.
+  void put(std::span<const std::uint32_t> rows, std::span<const float> texts);
   void remove(std::span<const std::uint32_t> rows);
 
-  /// Puts the items that came after `after_revision` and removes those that are gone.
-  void catch_up(const storage::Catalog& catalog, std::uint64_t after_revision);
+  /// Encodes and puts the items that came after `after_revision` and removes those that are gone.
+  /// Returns the catalogue's revision before it was read.
+  std::uint64_t catch_up(const storage::Catalog& catalog, std::uint64_t after_revision,
+                         int threads);
 
   /// Whether rebuild() would make searches faster.
   bool rebuild_due() const;

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <limits>
 #include <map>
 #include <set>
 #include <thread>
@@ -18,6 +19,10 @@ namespace {
 
 /// Of one declaration.
 constexpr std::size_t kConflictsLogged = 20;
+
+int machine_threads() {
+  return static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+}
 
 /// Calls `use(experiment, variant, version)` for each version that a variant names.
 template <typename Use>
@@ -52,9 +57,22 @@ std::shared_ptr<const Serving> LiveVersions::serving() const {
   return serving_;
 }
 
-void LiveVersions::put(std::span<const FreshItem> items) {
+std::unique_lock<std::mutex> LiveVersions::changing(EncodedItems& items) {
+  for (;;) {
+    const auto before = serving();
+    for (const LiveVersion& live : before->versions) items.encode(live.model);
+    std::unique_lock lock(catalogue_changes_);
+    const auto now = serving();
+    if (std::ranges::all_of(now->versions,
+                            [&](const LiveVersion& live) { return items.settle(live.model); })) {
+      return lock;
+    }
+  }
+}
+
+void LiveVersions::put(std::span<const std::uint32_t> rows, const EncodedItems& items) {
   const auto now = serving();
-  for (const auto& live : now->versions) live.model->put(items);
+  for (const auto& live : now->versions) live.model->put(rows, items.texts(*live.model));
 }
 
 void LiveVersions::remove(std::span<const std::uint32_t> rows) {
@@ -79,12 +97,11 @@ void LiveVersions::open() {
 
 void LiveVersions::move_to_gpu(LiveModel& next, bool to_serve) {
   if (gpu_ == nullptr || next.model() == nullptr) return;
-  const auto threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const std::lock_guard moving(gpu_moves_);
   const auto live = serving()->current;
   for (const bool alone : {false, true}) {
     try {
-      const auto loaded = gpu_->load(next.gpu_source(), threads);
+      const auto loaded = gpu_->load(next.gpu_source(), machine_threads());
       if (!next.move_to_gpu(loaded)) return;  // the rebuilder tries again
       spdlog::info("version {} is on {}: {} over {} items, {} of {} MiB", next.card().version,
                    gpu_->name(), loaded->kind(), next.item_index()->size(), gpu_->bytes() >> 20,
@@ -106,15 +123,30 @@ LiveVersions::Loaded LiveVersions::load(Version version, bool to_serve) {
   loaded.live.model = std::make_shared<LiveModel>(std::move(version), rebuild_);
   loaded.live.transitions = std::make_shared<FreshTransitions>(db_);
   LiveModel& model = *loaded.live.model;
-  loaded.revision = db_.catalog().revision();
-  model.catch_up(db_.catalog(), model.card().catalog_revision);
+  loaded.revision = model.catch_up(db_.catalog(), model.card().catalog_revision, machine_threads());
   move_to_gpu(model, to_serve);
   return loaded;
 }
 
-/// Lets what was loaded catch up while puts wait, and serves `next`, without the versions that it
-/// does not need any more.
-void LiveVersions::swap(Serving next, std::span<const Loaded> loaded) {
+/// Returns how far they are behind the catalogue again.
+std::uint64_t LiveVersions::catch_up(std::span<Loaded> loaded) {
+  std::uint64_t behind = 0;
+  for (Loaded& one : loaded) {
+    one.revision = one.live.model->catch_up(db_.catalog(), one.revision, machine_threads());
+  }
+  for (const Loaded& one : loaded) behind += db_.catalog().revision() - one.revision;
+  return behind;
+}
+
+/// Lets what was loaded catch up, with the last of it while puts wait, and serves `next`, without
+/// the versions that it does not need any more.
+void LiveVersions::swap(Serving next, std::span<Loaded> loaded) {
+  // Each round has what came during the one before. Until they get no shorter: what is encoded
+  // while puts wait is little then.
+  for (auto before = std::numeric_limits<std::uint64_t>::max(), behind = catch_up(loaded);
+       0 < behind && behind < before; behind = catch_up(loaded)) {
+    before = behind;
+  }
   std::set<std::string_view> named;
   each_named_version(*next.experiments, [&](const auto&, const auto&, const std::string& version) {
     named.insert(version);
@@ -126,7 +158,7 @@ void LiveVersions::swap(Serving next, std::span<const Loaded> loaded) {
                 [&](const LiveVersion& live) { return !live.kept && live.model != next.current; });
   auto replaced = std::make_shared<const Serving>(std::move(next));
   const std::lock_guard changes(catalogue_changes_);
-  for (const Loaded& one : loaded) one.live.model->catch_up(db_.catalog(), one.revision);
+  catch_up(loaded);
   const std::lock_guard lock(serving_mutex_);
   serving_.swap(replaced);
 }

@@ -15,6 +15,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/encoded_items.h"
 #include "engine/experiments.h"
 #include "engine/exposure_counts.h"
 #include "engine/fresh_transitions.h"
@@ -60,7 +61,11 @@ class LiveVersions {
   /// Held by whoever changes the catalogue, so that every version that ranks has seen every put
   /// that returned; put() and remove() are for them.
   std::unique_lock<std::mutex> changing() { return std::unique_lock(catalogue_changes_); }
-  void put(std::span<const FreshItem> items);
+  /// The same for who puts `items`, which every version in memory has read by then. They are
+  /// encoded before the lock is taken, and again where a version or a text changed in between.
+  std::unique_lock<std::mutex> changing(EncodedItems& items);
+  /// `rows` of the items that changing() was called with.
+  void put(std::span<const std::uint32_t> rows, const EncodedItems& items);
   void remove(std::span<const std::uint32_t> rows);
 
   /// Serves what CURRENT names, if anything. Throws VersionError.
@@ -84,7 +89,8 @@ class LiveVersions {
   };
   Loaded load(Version version, bool to_serve);
   void serve(std::string_view version);
-  void swap(Serving next, std::span<const Loaded> loaded);
+  void swap(Serving next, std::span<Loaded> loaded);
+  std::uint64_t catch_up(std::span<Loaded> loaded);
   bool rebuild(const std::shared_ptr<LiveModel>& live, bool serves, const std::stop_token& stop);
 
   storage::Db& db_;

@@ -65,7 +65,9 @@ class TunedQuery {
     Snapshot both = snapshot;
     both.fusion = FusionWeights();
     places_ = std::max(snapshot.retrieve, question_.limit);
-    found_ = QuerySearch(both, query.text).lists(places_, nullptr);
+    QuerySearch search(both, query.text);
+    found_ = search.lists(places_, nullptr);
+    vector_.assign(search.vector().begin(), search.vector().end());
   }
 
   /// [grid.size()]
@@ -123,7 +125,7 @@ class TunedQuery {
     }
     for (const double attention : grid_.attentions) {
       all_.user.bias =
-          ranking::query_bias(all_.query, all_.user.vectors.texts, static_cast<float>(attention));
+          ranking::query_bias(vector_, all_.user.vectors.texts, static_cast<float>(attention));
       tastes_.push_back(rerank(snapshot_, question_, all_).scores);
     }
   }
@@ -148,6 +150,7 @@ class TunedQuery {
   const Question question_ = question_of(snapshot_, query_);
   std::size_t places_ = 0;  // of each search, and of both fused
   Found found_;
+  std::vector<float> vector_;  // of what was searched for [K]
   Candidates all_;
   std::unordered_map<std::uint32_t, std::size_t> places_of_;  // by row, in all_.items
   std::vector<std::size_t> fillers_;                          // popular items, not found

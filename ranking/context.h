@@ -24,8 +24,8 @@ struct Context {
   /// Owned by the caller, who outlives everything that was allocated on it.
   Device* device = nullptr;
   Products products = Products::kFloat32;
-  /// Asked between the parts of long work, each a fraction of a millisecond, whether to leave it.
-  /// Null: it is finished. Owned by the caller.
+  /// Asked between the parts of long work, each a fraction of a millisecond, whether to leave it,
+  /// by any of the threads. Null: it is finished. Owned by the caller.
   const std::function<bool()>* stop = nullptr;
 
   void check_stop() const {

@@ -8,6 +8,7 @@
 
 #include "ranking/index_lists.h"
 #include "ranking/ops.h"
+#include "ranking/spread.h"
 #include "ranking/weights.h"
 
 namespace fovea::ranking {
@@ -140,28 +141,30 @@ SentenceEncoder SentenceEncoder::load(const Context& context, const std::filesys
 void SentenceEncoder::encode(const Context& context, std::span<const std::string_view> texts,
                              std::span<float> out) const {
   assert(out.size() == texts.size() * width());
-  Batch batch;
-  std::size_t done = 0;
-  const auto encode_batch = [&] {
-    context.check_stop();
-    const std::size_t n = batch.offsets.size() - 1;
-    encode(context, batch, out.subspan(done * width(), n * width()));
-    done += n;
-    batch = {};
-  };
-  for (const std::string_view text : texts) {
-    const auto ids = this->ids(text);
-    if (!batch.ids.empty() && batch.ids.size() + ids.size() > context.tile().rows_max) {
-      encode_batch();
+  std::vector<Batch> batches;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    const auto ids = this->ids(texts[i]);
+    if (batches.empty() || batches.back().ids.size() + ids.size() > context.tile().rows_max) {
+      batches.emplace_back().first = i;
     }
+    Batch& batch = batches.back();
     batch.ids.insert(batch.ids.end(), ids.begin(), ids.end());
-    for (std::uint32_t i = 0; i < ids.size(); ++i) batch.positions.push_back(i);
+    for (std::uint32_t k = 0; k < ids.size(); ++k) batch.positions.push_back(k);
     batch.offsets.push_back(static_cast<std::uint32_t>(batch.ids.size()));
   }
-  if (!batch.ids.empty()) encode_batch();
+  Context each = context;
+  each.threads = 1;
+  const auto encode_some = [&](std::size_t begin, std::size_t end) {
+    for (const Batch& batch : std::span(batches).subspan(begin, end - begin)) {
+      context.check_stop();
+      encode(each, batch, out.subspan(batch.first * width(), (batch.offsets.size() - 1) * width()));
+    }
+  };
+  // A device does one thing at a time.
+  spread(batches.size(), context.device == nullptr ? context.threads : 1, encode_some, 1);
 }
 
-void SentenceEncoder::encode_known(std::span<const std::string_view> texts,
+void SentenceEncoder::encode_known(const Context& context, std::span<const std::string_view> texts,
                                    std::span<float> out) const {
   std::vector<std::string_view> known;
   std::vector<std::size_t> places;
@@ -171,7 +174,7 @@ void SentenceEncoder::encode_known(std::span<const std::string_view> texts,
     places.push_back(i);
   }
   std::vector<float> vectors(known.size() * width());
-  encode(Context{}, known, vectors);
+  encode(context, known, vectors);
   std::ranges::fill(out, 0.0F);
   for (std::size_t i = 0; i < places.size(); ++i) {
     std::copy_n(vectors.begin() + static_cast<std::ptrdiff_t>(i * width()), width(),

@@ -33,13 +33,15 @@ class SentenceEncoder {
 
   /// out [S, D]: a unit vector for each text, also for an empty one; what a text's tokens have
   /// beyond the model's limit is not read. A text's vector does not depend on what is encoded with
-  /// it beyond the rounding of sums.
+  /// it beyond the rounding of sums, nor on the context's threads at all: each takes texts of its
+  /// own, since they would wait for each other at every product.
   void encode(const Context& context, std::span<const std::string_view> texts,
               std::span<float> out) const;
 
-  /// As encode(), in the host's memory and on the caller's thread, but zeros for a text without a
-  /// word: where the model puts such a text says nothing of it.
-  void encode_known(std::span<const std::string_view> texts, std::span<float> out) const;
+  /// As encode(), but zeros for a text without a word: where the model puts such a text says
+  /// nothing of it.
+  void encode_known(const Context& context, std::span<const std::string_view> texts,
+                    std::span<float> out) const;
 
   /// The ids that encode() reads of a text.
   std::vector<std::uint32_t> ids(std::string_view text) const {
@@ -62,6 +64,7 @@ class SentenceEncoder {
     Norm norm2;
   };
   struct Batch {
+    std::size_t first = 0;                                     // text
     std::vector<std::uint32_t> offsets = {0}, ids, positions;  // [S + 1], [T], [T]
   };
   class Reader;

@@ -6,25 +6,28 @@
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
-#include <thread>
+#include <future>
+#include <utility>
 #include <vector>
 
 namespace fovea::ranking {
 
-/// Calls `work(begin, end)` until the parts cover [0, n), on `threads` threads, the caller's
-/// included. `work` must not throw.
+/// Calls `work(begin, end)` for `part` at a time until they cover [0, n), on at most `threads`
+/// threads, the caller's included. What `work` throws is thrown here, once all threads have ended.
 template <typename Work>
-void spread(std::size_t n, int threads, const Work& work) {
-  constexpr std::size_t kPart = 64;
+void spread(std::size_t n, int threads, const Work& work, std::size_t part = 64) {
   std::atomic<std::size_t> next = 0;
   const auto take = [&] {
-    for (std::size_t begin = 0; (begin = next.fetch_add(kPart)) < n;) {
-      work(begin, std::min(begin + kPart, n));
+    for (std::size_t begin = 0; (begin = next.fetch_add(part)) < n;) {
+      work(begin, std::min(begin + part, n));
     }
   };
-  std::vector<std::jthread> others;
-  for (int i = 1; i < threads && n > kPart; ++i) others.emplace_back(take);
+  std::vector<std::future<void>> others;  // each waits for its thread when it goes
+  for (std::size_t i = 1; std::cmp_less(i, threads) && i * part < n; ++i) {
+    others.push_back(std::async(std::launch::async, take));
+  }
   take();
+  for (auto& other : others) other.get();
 }
 
 }  // namespace fovea::ranking

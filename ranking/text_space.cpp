@@ -92,7 +92,7 @@ TextSpace TextSpace::fit(std::span<const TextSource> items, const Options& optio
   spread(sampled, options.threads, [&](std::size_t begin, std::size_t end) {
     std::vector<TextSource> part;
     for (std::size_t i = begin; i < end; ++i) part.push_back(items[i * step]);
-    result.encode_raw(part, {vectors.data() + begin * width, (end - begin) * width});
+    result.encode_raw({}, part, {vectors.data() + begin * width, (end - begin) * width});
   });
   std::size_t n = 0;  // rows [0, n) are those of known items
   const auto keep = [&](std::size_t i) { std::ranges::copy(row(i), row(n++).begin()); };
@@ -150,13 +150,14 @@ void TextSpace::fit_whitening(std::span<const float> vectors, std::size_t whiten
 }
 
 bool TextSpace::encode(const TextSource& source, std::span<float> out) const {
-  encode(std::span(&source, 1), out);
+  encode({}, std::span(&source, 1), out);
   return is_known(out);
 }
 
-void TextSpace::encode(std::span<const TextSource> sources, std::span<float> out) const {
+void TextSpace::encode(const Context& context, std::span<const TextSource> sources,
+                       std::span<float> out) const {
   for (const TextSource& source : sources) check_width(source, width_);
-  encode_raw(sources, out);
+  encode_raw(context, sources, out);
   for (std::size_t i = 0; i < sources.size(); ++i) {
     const auto vector = out.subspan(i * width_, width_);
     if (!is_known(vector)) continue;
@@ -166,7 +167,8 @@ void TextSpace::encode(std::span<const TextSource> sources, std::span<float> out
 }
 
 // Unit vectors of embeddings, else of texts; zeros where nothing is known. out [n, K]
-void TextSpace::encode_raw(std::span<const TextSource> sources, std::span<float> out) const {
+void TextSpace::encode_raw(const Context& context, std::span<const TextSource> sources,
+                           std::span<float> out) const {
   const auto* lsa = std::get_if<TextEncoder>(&encoder_);
   const auto at = [&](std::size_t i) { return out.subspan(i * width_, width_); };
   std::vector<std::string_view> texts;
@@ -183,7 +185,7 @@ void TextSpace::encode_raw(std::span<const TextSource> sources, std::span<float>
   }
   if (texts.empty()) return;
   std::vector<float> vectors(texts.size() * width_);
-  sentences()->encode_known(texts, vectors);
+  sentences()->encode_known(context, texts, vectors);
   for (std::size_t i = 0; i < places.size(); ++i) {
     put_unit(std::span(vectors).subspan(i * width_, width_), at(places[i]));
   }

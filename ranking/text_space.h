@@ -13,6 +13,7 @@
 #include <variant>
 #include <vector>
 
+#include "ranking/context.h"
 #include "ranking/text_encoder.h"
 #include "ranking/weights.h"
 
@@ -47,8 +48,10 @@ class TextSpace {
 
   /// Writes the centred unit vector [K]; zeros, and false, where nothing in the source is known.
   bool encode(const TextSource& source, std::span<float> out) const;
-  /// The same of several, out [n, K]: a sentence encoder reads short texts faster together.
-  void encode(std::span<const TextSource> sources, std::span<float> out) const;
+  /// The same of several, out [n, K], in the host's memory: a sentence encoder reads short texts
+  /// faster together, and on the context's threads.
+  void encode(const Context& context, std::span<const TextSource> sources,
+              std::span<float> out) const;
   /// `vectors` [n, K] as encode() gives them, `out` [n, Z]: mean 0 and variance 1 / Z per channel
   /// over the fitted items, so that a whitened vector's length is about 1. A zero vector stays
   /// zero.
@@ -66,7 +69,8 @@ class TextSpace {
  private:
   using Encoder = std::variant<TextEncoder, std::shared_ptr<const SentenceEncoder>>;
 
-  void encode_raw(std::span<const TextSource> sources, std::span<float> out) const;
+  void encode_raw(const Context& context, std::span<const TextSource> sources,
+                  std::span<float> out) const;
   void fit_whitening(std::span<const float> vectors, std::size_t whitened_max);
 
   std::size_t width_ = 0;

@@ -258,15 +258,17 @@ TEST_F(GpuEngineTest, AnItemWithoutRoomOnTheGpuMakesTheVersionMoveToMore) {
   engine->snapshot(version);
   ASSERT_NE(version->on_gpu(), nullptr);
   const Item item = Shop::item(2, 0);
-  const std::vector<FreshItem> beyond = {{120'000, &item}};
-  version->put(beyond);
+  const storage::Item* items[] = {&item};
+  const auto texts = version->encode({}, items);
+  const std::vector<std::uint32_t> beyond = {120'000};
+  version->put(beyond, texts);
   EXPECT_EQ(version->on_gpu(), nullptr);
   EXPECT_THAT(version->off_gpu(), HasSubstr("outgrown"));
   EXPECT_TRUE(version->awaits_gpu());
   engine->snapshot(version);
   EXPECT_NE(version->on_gpu(), nullptr);
   EXPECT_FALSE(version->awaits_gpu());
-  version->put(beyond);
+  version->put(beyond, texts);
   EXPECT_NE(version->on_gpu(), nullptr);
 }
 

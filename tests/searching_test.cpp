@@ -155,6 +155,25 @@ TEST_P(Searching, WeightsSayWhichSearchCounts) {
   for (const auto& item : response.items) EXPECT_NE(item.source, "vectors");
 }
 
+TEST_P(Searching, AQueryIsEncodedOnlyForWhoReadsItsVector) {
+  const auto encoded = [&](double attention, const RankRequest& request) {
+    Snapshot snapshot = engine_->snapshot();
+    snapshot.fusion = {.words = 1, .vectors = 0};
+    snapshot.query_attention = attention;
+    return !candidates(snapshot, history(snapshot, request, shop_.now_ms)).query.empty();
+  };
+  RankRequest nobody = for_query("fantasy treasure");
+  RankRequest somebody = nobody;
+  somebody.user_id = "user-1";
+  RankRequest explained = nobody;
+  explained.explain = true;
+  EXPECT_FALSE(encoded(0, nobody));
+  EXPECT_FALSE(encoded(0, somebody));
+  EXPECT_FALSE(encoded(1, nobody)) << "has no behaviours";
+  EXPECT_EQ(encoded(1, somebody), has_version());
+  EXPECT_EQ(encoded(0, explained), has_version());
+}
+
 TEST_P(Searching, WordEndingsAreThoseOfTheLanguage) {
   options_.search.language = "german";
   open();

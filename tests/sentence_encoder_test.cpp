@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -116,12 +117,28 @@ TEST_F(Folder, ATextHasItsVectorAmongAnyOthersOnAnyThreads) {
     for (const auto& text : SentenceGolden().texts()) texts.push_back(text);
   }
   const auto together = encode(encoder, texts);
-  expect_close(encode(encoder, texts, Context{2}), together, 1e-6F);
+  for (const int threads : {2, 3, 8}) {
+    std::atomic<int> batches = 0;
+    const std::function<bool()> stop = [&] { return ++batches < 0; };
+    EXPECT_EQ(encode(encoder, texts, {.threads = threads, .stop = &stop}), together);
+    EXPECT_GE(batches, threads) << "there is not one for each thread";
+  }
   for (std::size_t i = 0; i < texts.size(); i += 37) {
     expect_close(encode(encoder, {texts[i]}), std::span(together).subspan(i * kWidth, kWidth),
                  1e-6F);
   }
   EXPECT_TRUE(encode(encoder, {}).empty());
+}
+
+TEST_F(Folder, WhoAsksToStopEndsEveryThread) {
+  const SentenceEncoder encoder = load();
+  const std::vector<std::string> texts(2'000, "the red shoes");
+  for (const int threads : {1, 3}) {
+    std::atomic<int> asked = 0;
+    const std::function<bool()> stop = [&] { return ++asked > 3; };
+    EXPECT_THROW(encode(encoder, texts, {.threads = threads, .stop = &stop}), Stopped);
+    EXPECT_LE(asked, 3 + threads);
+  }
 }
 
 TEST_F(Folder, AnyTextHasAUnitVector) {

@@ -108,7 +108,7 @@ void encode(const fs::path& folder, std::string_view text) {
   if (!fs::exists(weights) && !make_weights(read.shape, weights)) return;
   const SentenceEncoder encoder = SentenceEncoder::load({}, folder);
   std::vector<float> vector(encoder.width());
-  encoder.encode_known(std::span(&text, 1), vector);
+  encoder.encode_known({}, std::span(&text, 1), vector);
   double squares = 0;
   for (const float value : vector) squares += static_cast<double>(value) * value;
   // Weights of the input may be finite and too large to compute with.
