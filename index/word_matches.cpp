@@ -9,8 +9,7 @@ namespace fovea::index {
 WordMatches::WordMatches(const std::string& language, std::string_view query) : stemmer_(language) {
   WordQuery read = word_query(query, stemmer_);
   for (auto& word : read.words) {
-    // A function word counts less than one.
-    (word.count < 1 ? function_stems_ : stems_).insert(std::move(word.stem));
+    (word.function_word ? function_stems_ : stems_).insert(std::move(word.stem));
   }
   beginning_ = std::move(read.beginning);
 }

@@ -16,7 +16,8 @@ struct WordQuery {
 
   struct Word {
     std::string stem;
-    double count = 0;  ///< In the query; of a function word each time counts a tenth.
+    double count = 0;           ///< In the query; of a function word each time counts a tenth.
+    bool function_word = true;  ///< Each time; another word may have the stem of one.
   };
   std::vector<Word> words;  ///< Distinct stems, in their order.
   /// All stems as they follow each other; empty where they are more than kSequenceMax.

@@ -313,6 +313,11 @@ TEST(WordMatches, AreNoFunctionWordsBesideOthers) {
   EXPECT_THAT(told("a storm at sea", "A storm is a storm"), ElementsAre("storm"));
   EXPECT_THAT(told("a storm at sea", "At a loss"), ElementsAre("At", "a"));
   EXPECT_THAT(told("it is", "It is what it is"), ElementsAre("It", "is", "it"));
+  std::string often;
+  for (int i = 0; i < 11; ++i) often += "the ";
+  EXPECT_THAT(told(often + "storm ", "The storm"), ElementsAre("storm"));
+  EXPECT_THAT(told("having haves at sea ", "The haves at sea"), ElementsAre("haves", "sea"))
+      << "one that has the stem of a function word";
 }
 
 TEST(WordMatches, AreBounded) {
