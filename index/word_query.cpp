@@ -56,8 +56,11 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
       same.count += function_word ? kFunctionWordCount : 1;
       same.function_word &= function_word;
       query.beginning.clear();
+      query.beginning_stem.clear();
       const bool at_the_end = part.data() + word.end == text.data() + text.size();
-      if (phrase == nullptr && at_the_end) query.beginning = word.folded;
+      if (phrase != nullptr || !at_the_end) return;
+      query.beginning = word.folded;
+      query.beginning_stem = same.stem;
     });
   };
   const auto marks = quotes(text);
