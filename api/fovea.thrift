@@ -113,7 +113,7 @@ struct RankResponse {
   7: optional string next_page_token
   8: required map<string, i64> stage_us          // microseconds by stage
   9: optional list<string> unknown_candidates    // of the request's candidates, those that no item has
-  10: optional string corrected_query            // searched for instead, where no text has a word of the query
+  10: optional string corrected_query            // searched for instead, where words that no text has were corrected
 }
 
 struct Status {

@@ -214,20 +214,16 @@ class ShardLines {
 /// Everything that changes a byte of the output.
 json::object begun_with(const RankFlags& flags, const BatchRun& run,
                         const InputContent::Identity& input) {
-  const engine::SearchOptions& search = flags.engine.search;
-  return {{"program", FOVEA_VERSION},
-          {"input_bytes", input.bytes},
-          {"input_modified_ns", input.modified_ns},
-          {"shard", flags.shard},
-          {"format", run.format == BatchFormat::kCsv ? "csv" : "jsonl"},
-          {"now_ms", run.now_ms},
-          {"model_version", run.model_version},
-          {"not_seen", json::value_from(flags.engine.not_seen)},
-          {"search_language", search.language},
-          {"search_attributes", json::value_from(search.attributes)},
-          {"words_weight", search.weights.words},
-          {"vectors_weight", search.weights.vectors},
-          {"query_attention", search.query_attention}};
+  json::object with = {{"program", FOVEA_VERSION},
+                       {"input_bytes", input.bytes},
+                       {"input_modified_ns", input.modified_ns},
+                       {"shard", flags.shard},
+                       {"format", run.format == BatchFormat::kCsv ? "csv" : "jsonl"},
+                       {"now_ms", run.now_ms},
+                       {"model_version", run.model_version},
+                       {"not_seen", json::value_from(flags.engine.not_seen)}};
+  for (const auto& setting : to_json(flags.engine.search)) with.insert(setting);
+  return with;
 }
 
 /// The clock of all lines: the one named, else that of the run that this one goes on with, else

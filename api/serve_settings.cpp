@@ -447,6 +447,26 @@ void require(const std::vector<std::string>& complaints, bool flag_is_wrong) {
   throw std::runtime_error(all);
 }
 
+boost::json::object to_json(const engine::SearchOptions& search) {
+  ServeSettings settings;
+  settings.search = search;
+  boost::json::object by_key;
+  for (const Setting& setting : kSettings) {
+    if (setting.group != kSearch) continue;
+    by_key[setting.key] = std::visit(
+        [&](auto place) -> boost::json::value {
+          const auto& here = place(settings);
+          if constexpr (std::is_same_v<std::remove_cvref_t<decltype(here)>, milliseconds>) {
+            return here.count();
+          } else {
+            return boost::json::value_from(here);
+          }
+        },
+        setting.place);
+  }
+  return by_key;
+}
+
 std::string to_toml(const ResolvedSettings& resolved) {
   constexpr std::size_t kCommentAt = 36;
   ServeSettings settings = resolved.settings;

@@ -3,6 +3,7 @@
 // what a setting does is the server's.
 #pragma once
 
+#include <boost/json.hpp>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -70,6 +71,9 @@ void require(const std::vector<std::string>& complaints, bool flag_is_wrong);
 /// looked at.
 engine::SearchOptions resolve_search(const SettingTexts& flags, const std::filesystem::path& file,
                                      const std::vector<FileSetting>& from_file);
+
+/// Each of those by its key: what two searches must have in common to find the same.
+boost::json::object to_json(const engine::SearchOptions& search);
 
 /// [server] with every setting in effect, as TOML that can be read again; each line says in a
 /// comment where its value came from.

@@ -132,7 +132,7 @@ struct Candidates {
   std::vector<Candidate> items;  ///< Distinct rows of present items.
   UserState user;
   bool query_found = false;  ///< There is a query, and words or vectors found something for it.
-  /// What was searched for in place of the query, which has no word that any text has.
+  /// What was searched for in place of the query, which has words that no text has.
   std::optional<std::string> corrected_query;
   /// Unit vector of what was searched for [K], for attention and explanations; empty: neither
   /// reads it, no query, or none the version knows.

@@ -1,12 +1,18 @@
 #include "engine/query_search.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <utility>
 
 #include "engine/searched_text.h"
 
 namespace fovea::engine {
+
+QuerySearch::QuerySearch(const Snapshot& snapshot, std::string_view query)
+    : snapshot_(snapshot), query_(query) {
+  if (searches_words()) correct();
+}
 
 std::vector<Relevant> QuerySearch::find(std::size_t n, const index::RowSet* allowed) {
   const Found found = lists(n, allowed);
@@ -15,14 +21,7 @@ std::vector<Relevant> QuerySearch::find(std::size_t n, const index::RowSet* allo
 
 Found QuerySearch::lists(std::size_t n, const index::RowSet* allowed) {
   index::WordsFound words;
-  if (snapshot_.searched != nullptr && snapshot_.fusion.words > 0) {
-    const index::WordIndex& index = snapshot_.searched->words();
-    // No letter follows the corrected words: the last of them is whole.
-    words =
-        corrected_ ? index.search(*corrected_ + ' ', n, allowed) : index.search(query_, n, allowed);
-    if (!searched_) correct(words);
-    searched_ = true;
-  }
+  if (searches_words()) words = snapshot_.searched->words().search(text(), n, allowed);
   std::vector<index::Neighbour> vectors;
   const bool in_quotes = words.phrases && !words.rows.empty();
   if (snapshot_.fusion.vectors > 0 && !in_quotes && !vector().empty()) {
@@ -33,16 +32,16 @@ Found QuerySearch::lists(std::size_t n, const index::RowSet* allowed) {
   return {std::move(words), std::move(vectors)};
 }
 
-void QuerySearch::correct(const index::WordsFound& words) {
-  if (words.corrected.empty()) return;
-  corrected_.emplace();
-  for (const auto& word : words.corrected) {
-    if (!corrected_->empty()) *corrected_ += ' ';
-    // The text may have gone meanwhile; its word was searched for all the same.
+void QuerySearch::correct() {
+  const index::WordIndex& index = snapshot_.searched->words();
+  std::map<std::string, std::string> spellings;  // by stem
+  for (const auto& word : index.corrections(query_)) {
     const auto item = snapshot_.db->catalog().get(word.row);
-    *corrected_ += index::spelling(item ? snapshot_.searched->text_of(*item) : "", word.stem,
-                                   snapshot_.searched->words().language());
+    if (!item) continue;  // it went meanwhile
+    spellings[word.typed] =
+        index::spelling(snapshot_.searched->text_of(*item), word.stem, index.language());
   }
+  if (!spellings.empty()) corrected_ = index::respelt(query_, spellings, index.language());
 }
 
 std::span<const float> QuerySearch::vector() {
@@ -50,8 +49,7 @@ std::span<const float> QuerySearch::vector() {
     vector_.emplace();
     if (snapshot_.model) {
       vector_->resize(snapshot_.model->text_space().width());
-      const std::string_view text = corrected_ ? *corrected_ : query_;
-      if (!snapshot_.model->text_space().encode({text, {}}, *vector_)) vector_->clear();
+      if (!snapshot_.model->text_space().encode({text(), {}}, *vector_)) vector_->clear();
     }
   }
   return *vector_;

@@ -29,28 +29,32 @@ struct Found {
 /// outlive it.
 class QuerySearch {
  public:
-  QuerySearch(const Snapshot& snapshot, std::string_view query)
-      : snapshot_(snapshot), query_(query) {}
+  /// Where words are searched, those of the query that no text has and that are near to one that
+  /// some text has are corrected, for words and vectors.
+  QuerySearch(const Snapshot& snapshot, std::string_view query);
 
   /// Of the rows in `allowed` (null: all), most relevant first, at most n: the n first of words and
-  /// of vectors, fused. What stands in quotes must be in the text, unless no text has it. Where no
-  /// text has any of the query's words, both search for the nearest that are known.
+  /// of vectors, fused. What stands in quotes must be in the text, unless no text has it.
   std::vector<Relevant> find(std::size_t n, const index::RowSet* allowed);
   /// The same before they are fused.
   Found lists(std::size_t n, const index::RowSet* allowed);
 
-  /// What find() searched for in place of the query, as it stands in texts; absent: the query.
+  /// What is searched for in place of the query: as it was typed, but for the corrected words,
+  /// which are written as a text has them. Absent: the query.
   const std::optional<std::string>& corrected() const { return corrected_; }
   /// Of what is searched for, the unit vector of its text [K]; empty where the version knows
   /// nothing of it, or there is none.
   std::span<const float> vector();
 
  private:
-  void correct(const index::WordsFound& words);
+  bool searches_words() const {
+    return snapshot_.searched != nullptr && snapshot_.fusion.words > 0;
+  }
+  void correct();
+  std::string_view text() const { return corrected_ ? std::string_view(*corrected_) : query_; }
 
   const Snapshot& snapshot_;
   std::string_view query_;
-  bool searched_ = false;
   std::optional<std::string> corrected_;
   std::optional<std::vector<float>> vector_;  // absent: not encoded yet
 };

@@ -126,7 +126,8 @@ struct RankResponse {
   std::map<std::string, std::int64_t> stage_us;
   std::optional<std::string> next_page_token;   ///< Absent: there is nothing more to show.
   std::vector<std::string> unknown_candidates;  ///< Of RankRequest::candidates, in their order.
-  /// What was searched for, where no text has any word of the query. Absent: the query.
+  /// The query as it was searched for, where words that no text has were corrected. Absent: as
+  /// asked.
   std::optional<std::string> corrected_query;
 };
 

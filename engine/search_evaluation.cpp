@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "engine/query_search.h"
 #include "ranking/metrics.h"
 
 namespace fovea::engine {
@@ -17,15 +18,36 @@ std::vector<std::string> names_of(const Snapshot& snapshot, std::span<const std:
   return names;
 }
 
-SearchMetrics measure_search(Snapshot snapshot, const FusionWeights& weights,
-                             const JudgedQuery& query) {
-  snapshot.fusion = weights;
-  std::vector<std::uint32_t> rows;
-  for (const Relevant& one :
-       search(snapshot, query.text, std::max(snapshot.retrieve, kRecallPlaces))) {
-    rows.push_back(one.row);
-  }
-  return search_metrics(names_of(snapshot, rows), query.grades);
+/// By words, by vectors and fused as `snapshot` has it, from one search of both.
+SearchStages measure_search(const Snapshot& snapshot, const JudgedQuery& query) {
+  const std::size_t places = std::max(snapshot.retrieve, kRecallPlaces);
+  const auto lists = [&](const FusionWeights& weights, bool& corrected) {
+    Snapshot weighed = snapshot;
+    weighed.fusion = weights;
+    QuerySearch search(weighed, query.text);
+    Found found = search.lists(places, nullptr);
+    corrected = search.corrected().has_value();
+    return found;
+  };
+  bool corrected = false;
+  const Found both = lists({.words = 1, .vectors = 1}, corrected);
+  // Beside words, vectors are not searched where something in quotes was found, and for what a
+  // misspelt query was taken to mean. Alone they are searched for what was typed.
+  const bool as_alone = !both.words.phrases && !corrected;
+  const Found alone =
+      as_alone ? Found{{}, both.vectors} : lists({.words = 0, .vectors = 1}, corrected);
+  const auto measure = [&](const Found& found, const FusionWeights& weights) {
+    std::vector<std::uint32_t> rows;
+    for (const Relevant& one :
+         fuse(found.words.rows, found.vectors, found.words.exact, weights, places)) {
+      rows.push_back(one.row);
+    }
+    return search_metrics(names_of(snapshot, rows), query.grades);
+  };
+  return {.words = measure(both, {.words = 1, .vectors = 0}),
+          .vectors = measure(alone, {.words = 0, .vectors = 1}),
+          .fused = measure(snapshot.fusion.words > 0 ? both : alone, snapshot.fusion),
+          .ranked = {}};
 }
 
 SearchMetrics measure_ranking(const Snapshot& snapshot, const Question& question,
@@ -96,11 +118,8 @@ SearchEvaluation evaluate_search(
     }
     const Question question = question_of(snapshot, query);
     evaluation.with_history += question.behaviours.empty() ? 0 : 1;
-    evaluation.queries.push_back({query.query_id,
-                                  {measure_search(snapshot, {.words = 1, .vectors = 0}, query),
-                                   measure_search(snapshot, {.words = 0, .vectors = 1}, query),
-                                   measure_search(snapshot, snapshot.fusion, query),
-                                   measure_ranking(snapshot, question, query)}});
+    evaluation.queries.push_back({query.query_id, measure_search(snapshot, query)});
+    evaluation.queries.back().stages.ranked = measure_ranking(snapshot, question, query);
     if (progress) progress(i + 1, queries.size());
   }
   if (evaluation.queries.empty()) {

@@ -114,22 +114,21 @@ WordsFound WordIndex::search(std::string_view text, std::size_t k, const RowSet*
   const WordSearch search(state->segments);
   WordsFound found;
   found.phrases = !query.phrases.empty();
-  auto words = search.known(query);
-  if (words.empty() && !found.phrases) {
-    std::vector<std::uint32_t> rows;
-    words = search.nearest(query, rows);
-    for (std::size_t i = 0; i < words.size(); ++i) {
-      found.corrected.push_back({words[i].word, rows[i]});
-    }
-  }
+  const auto words = search.known(query);
   found.rows = search.best(words, query.phrases, k, allow);
-  if (found.rows.empty() || !found.corrected.empty() || query.sequence.empty()) return found;
+  if (found.rows.empty() || query.sequence.empty()) return found;
   std::vector<std::vector<std::string>> phrases = query.phrases;
   phrases.push_back(query.sequence);
   for (const auto& exact : search.best(words, phrases, k, allow)) {
     found.exact.push_back(exact.row);
   }
   return found;
+}
+
+std::vector<Correction> WordIndex::corrections(std::string_view text) const {
+  Stemmer stemmer(language_);
+  const auto state = this->state();
+  return WordSearch(state->segments).corrections(word_query(text, stemmer));
 }
 
 std::size_t WordIndex::size() const {

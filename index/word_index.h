@@ -27,13 +27,6 @@ namespace fovea::index {
 
 struct WordsFound {
   std::vector<Neighbour> rows;  ///< Best first, ties by row; the score is BM25's, above 0.
-  /// A word that was searched in place of a typed one.
-  struct Corrected {
-    std::string stem;
-    std::uint32_t row = 0;  ///< Of a text that has it, whatever `allow` was.
-  };
-  /// Where no text has any of the query's words, the nearest known ones. Empty: its own.
-  std::vector<Corrected> corrected;
   /// Of `rows` those whose text has all of the query's words, one after the other.
   std::vector<std::uint32_t> exact;
   bool phrases = false;  ///< Something stood in quotes: every row has it.
@@ -55,9 +48,14 @@ class WordIndex {
   /// every phrase in quotes. Of a query of more than 64 distinct words those of the most weight
   /// count; one of more than 20 words has no phrases, one of more than 64 stands in no text as
   /// typed. A last word that no separator follows also stands, at half its weight, for what begins
-  /// with it. Where nothing is found, the nearest known words are searched: same first letter, one
-  /// edit for three to five letters and two for longer ones. Any bytes are a query.
+  /// with it. Any bytes are a query.
   WordsFound search(std::string_view query, std::size_t k, const RowSet* allow = nullptr) const;
+
+  /// Of the query's first eight words that no text has and that may be misspelt, those that a known
+  /// one is near to: same first letter, one edit of a stem of three to seven letters, two of a
+  /// longer one, the nearest in most texts. Never misspelt are function words, words with a digit,
+  /// an unfinished last word that some word begins with, and where something stands in quotes all.
+  std::vector<Correction> corrections(std::string_view query) const;
 
   const std::string& language() const { return language_; }
   std::size_t size() const;   ///< Rows with a word.

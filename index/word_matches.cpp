@@ -9,8 +9,7 @@ namespace fovea::index {
 WordMatches::WordMatches(const std::string& language, std::string_view query) : stemmer_(language) {
   WordQuery read = word_query(query, stemmer_);
   for (auto& word : read.words) {
-    // A function word counts less than one.
-    (word.count < 1 ? function_stems_ : stems_).insert(std::move(word.stem));
+    (word.function_word ? function_stems_ : stems_).insert(std::move(word.stem));
   }
   beginning_ = std::move(read.beginning);
 }
@@ -30,6 +29,22 @@ std::vector<std::string> WordMatches::in(std::string_view text) {
     if (told.size() < kToldWordsMax && known.insert(here).second) told.emplace_back(here);
   });
   return words.empty() ? function_words : words;
+}
+
+std::string respelt(std::string_view query, const std::map<std::string, std::string>& spellings,
+                    const std::string& language) {
+  Stemmer stemmer(language);
+  std::string result;
+  std::size_t copied = 0;  // bytes of the query
+  for_each_word(query, [&](const FoldedWord& word) {
+    const auto spelt = spellings.find(std::string(stemmer.stem(word.folded)));
+    if (spelt == spellings.end()) return;
+    result += query.substr(copied, word.begin - copied);
+    result += spelt->second;
+    copied = word.end;
+  });
+  result += query.substr(copied);
+  return result;
 }
 
 std::string spelling(std::string_view text, std::string_view stem, const std::string& language) {

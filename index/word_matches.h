@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -32,6 +33,10 @@ class WordMatches {
   std::unordered_set<std::string> stems_, function_stems_;
   std::string beginning_;  // empty: the last word is whole
 };
+
+/// The query with every word of a stem in `spellings` written so, the rest as it was typed.
+std::string respelt(std::string_view query, const std::map<std::string, std::string>& spellings,
+                    const std::string& language);
 
 /// The text's first word that has this stem, as it stands there; the stem where none has.
 std::string spelling(std::string_view text, std::string_view stem, const std::string& language);

@@ -51,11 +51,16 @@ WordQuery word_query(std::string_view text, Stemmer& stemmer) {
       if (read++ < WordQuery::kSequenceMax) query.sequence.push_back(stem);
       const auto [place, is_new] = places.try_emplace(stem, query.words.size());
       if (is_new) query.words.push_back({std::move(stem)});
-      query.words[place->second].count +=
-          stemmer.is_function_word(word.folded) ? kFunctionWordCount : 1;
+      WordQuery::Word& same = query.words[place->second];
+      const bool function_word = stemmer.is_function_word(word.folded);
+      same.count += function_word ? kFunctionWordCount : 1;
+      same.function_word &= function_word;
       query.beginning.clear();
+      query.beginning_stem.clear();
       const bool at_the_end = part.data() + word.end == text.data() + text.size();
-      if (phrase == nullptr && at_the_end) query.beginning = word.folded;
+      if (phrase != nullptr || !at_the_end) return;
+      query.beginning = word.folded;
+      query.beginning_stem = same.stem;
     });
   };
   const auto marks = quotes(text);

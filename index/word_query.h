@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,7 +17,8 @@ struct WordQuery {
 
   struct Word {
     std::string stem;
-    double count = 0;  ///< In the query; of a function word each time counts a tenth.
+    double count = 0;           ///< In the query; of a function word each time counts a tenth.
+    bool function_word = true;  ///< Each time; another word may have the stem of one.
   };
   std::vector<Word> words;  ///< Distinct stems, in their order.
   /// All stems as they follow each other; empty where they are more than kSequenceMax.
@@ -26,6 +28,14 @@ struct WordQuery {
   std::vector<std::vector<std::string>> phrases;
   /// The last word, folded, where the query ends in the middle of it or may; empty otherwise.
   std::string beginning;
+  std::string beginning_stem;  ///< Of that word, as `words` has it.
+};
+
+/// A word of a query that no text has, and the nearest that some text has.
+struct Correction {
+  std::string typed;      ///< Its stem.
+  std::string stem;       ///< Of the nearest.
+  std::uint32_t row = 0;  ///< Of a text that has the nearest.
 };
 
 /// Of any bytes. Quotes are ", and its curly and low forms; one without a partner separates words.

@@ -20,6 +20,10 @@ constexpr std::size_t kBeginningWordsMax = 64;
 constexpr std::size_t kBeginningLookedAtMax = 5'000;
 constexpr std::size_t kSpellingLookedAtMax = 20'000;
 constexpr std::size_t kCorrectedMax = 8;
+/// Of a stem. A shorter one is near to too many; two edits of fewer letters make of a word that is
+/// right and that no text has another one (BENCHMARKS.md).
+constexpr std::size_t kCorrectedLettersMin = 3;
+constexpr std::size_t kTwoEditsLettersMin = 8;
 constexpr double kBeginningWeight = 0.5;
 
 /// Keeps the k best of what it is offered, unordered until they are asked for.
@@ -216,39 +220,54 @@ void WordSearch::add_beginning(std::string_view beginning, std::vector<WeighedWo
   }
 }
 
-std::vector<WeighedWord> WordSearch::nearest(const WordQuery& query,
-                                             std::vector<std::uint32_t>& rows) const {
-  std::vector<WeighedWord> words;
-  for (std::size_t q = 0; q < std::min(query.words.size(), kCorrectedMax); ++q) {
-    const std::u32string wanted = letters(query.words[q].stem);
-    if (wanted.size() < 3) continue;
-    const std::size_t most = wanted.size() <= 5 ? 1 : 2;
-    const auto letter = first_letter(query.words[q].stem);
-    std::size_t best_edits = 0;
-    Documents best;  // with a row once there is one
-    std::string word;
-    for (const auto& one : segments_) {
-      const WordSegment& segment = *one.segment;
-      const std::uint32_t begin = segment.lower_bound(letter);
-      for (std::uint32_t w = begin; w < segment.words() && w - begin < kSpellingLookedAtMax; ++w) {
-        if (!segment.word(w).starts_with(letter)) break;
-        const std::size_t needed = edits(wanted, letters(segment.word(w)), most);
-        if (needed > most || (best.row && needed > best_edits)) continue;
-        const Documents documents = documents_with(segment.word(w));
-        if (!documents.row) continue;
-        const bool better = !best.row || needed < best_edits || documents.count > best.count ||
-                            (documents.count == best.count && segment.word(w) < word);
-        if (!better) continue;
-        best_edits = needed;
-        best = documents;
-        word = segment.word(w);
-      }
-    }
-    if (!best.row) continue;
-    words.push_back({word, query.words[q].count, idf(best.count)});
-    rows.push_back(*best.row);
+bool WordSearch::knows(const WordQuery& query, const WordQuery::Word& word) const {
+  if (documents_with(word.stem).row) return true;
+  if (word.stem != query.beginning_stem) return false;
+  std::vector<WeighedWord> begun;
+  add_beginning(query.beginning, begun);
+  return !begun.empty();
+}
+
+std::vector<Correction> WordSearch::corrections(const WordQuery& query) const {
+  std::vector<Correction> corrections;
+  if (!query.phrases.empty()) return corrections;  // a quote is meant as it is
+  std::size_t looked_for = 0;
+  for (const auto& word : query.words) {
+    // A number or a code that is one character off is another one.
+    if (word.function_word || word.stem.find_first_of("0123456789") != std::string::npos) continue;
+    if (letters(word.stem).size() < kCorrectedLettersMin || knows(query, word)) continue;
+    if (looked_for++ == kCorrectedMax) break;
+    if (auto near = nearest(word.stem)) corrections.push_back(std::move(*near));
   }
-  return words;
+  return corrections;
+}
+
+std::optional<Correction> WordSearch::nearest(const std::string& stem) const {
+  const std::u32string wanted = letters(stem);
+  const std::size_t most = wanted.size() < kTwoEditsLettersMin ? 1 : 2;
+  const auto letter = first_letter(stem);
+  std::size_t best_edits = 0;
+  Documents best;  // with a row once there is one
+  std::string_view word;
+  for (const auto& one : segments_) {
+    const WordSegment& segment = *one.segment;
+    const std::uint32_t begin = segment.lower_bound(letter);
+    for (std::uint32_t w = begin; w < segment.words() && w - begin < kSpellingLookedAtMax; ++w) {
+      if (!segment.word(w).starts_with(letter)) break;
+      const std::size_t needed = edits(wanted, letters(segment.word(w)), most);
+      if (needed > most || (best.row && needed > best_edits)) continue;
+      const Documents documents = documents_with(segment.word(w));
+      if (!documents.row) continue;
+      const bool better = !best.row || needed < best_edits || documents.count > best.count ||
+                          (documents.count == best.count && segment.word(w) < word);
+      if (!better) continue;
+      best_edits = needed;
+      best = documents;
+      word = segment.word(w);
+    }
+  }
+  if (!best.row) return std::nullopt;
+  return Correction{stem, std::string(word), *best.row};
 }
 
 std::vector<Neighbour> WordSearch::best(const std::vector<WeighedWord>& words,

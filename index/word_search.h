@@ -37,8 +37,8 @@ class WordSearch {
   /// The query's words that some text has, at most 64, those of the most weight; and what the last
   /// one begins.
   std::vector<WeighedWord> known(const WordQuery& query) const;
-  /// The nearest known words of a query that has none; of each the row of a text, in `rows`.
-  std::vector<WeighedWord> nearest(const WordQuery& query, std::vector<std::uint32_t>& rows) const;
+  /// As WordIndex::corrections().
+  std::vector<Correction> corrections(const WordQuery& query) const;
 
   std::vector<Neighbour> best(const std::vector<WeighedWord>& words,
                               const std::vector<std::vector<std::string>>& phrases, std::size_t k,
@@ -52,6 +52,8 @@ class WordSearch {
   Documents documents_with(std::string_view word) const;
   double idf(std::size_t documents) const;
   void add_beginning(std::string_view beginning, std::vector<WeighedWord>& words) const;
+  bool knows(const WordQuery& query, const WordQuery::Word& word) const;
+  std::optional<Correction> nearest(const std::string& stem) const;
 
   const std::vector<LiveSegment>& segments_;
   std::size_t documents_ = 0;

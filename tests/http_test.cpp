@@ -569,7 +569,7 @@ TEST_F(HttpContract, ASearchSaysWhatItSearchedForAndWhatItFound) {
   const json::object found =
       comparable(answer("/v1/rank", R"({"query":"dargons ","limit":2,"explain":true})"));
   EXPECT_EQ(found, ranked(request));
-  EXPECT_EQ(found.at("corrected_query"), "dragons");
+  EXPECT_EQ(found.at("corrected_query"), "dragons ");
   const json::object& why = found.at("items").at(0).at("explanation").as_object();
   EXPECT_EQ(why.at("matched_words"), json::array{json::value("dragons")});
   EXPECT_TRUE(why.contains("similarity"));

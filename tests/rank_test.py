@@ -171,7 +171,16 @@ def a_run_goes_on_at_its_own_time_or_is_refused(scratch):
     arguments = ("--input", "many.jsonl", "--output", output.name)
     begin_and_kill(output, arguments, chance, bytes_max)
     began = json.loads(pathlib.Path(f"{output}.partial.json").read_text())["begun_with"]["now_ms"]
-    for more, name in ((NOW, "now_ms"), (("--shard", "0/2"), "shard"), (("--format", "csv"), "format")):
+    for more, name in (
+        (NOW, "now_ms"),
+        (("--shard", "0/2"), "shard"),
+        (("--format", "csv"), "format"),
+        (("--search-language", "german"), "search_language"),
+        (("--search-attributes", "brand"), "search_attributes"),
+        (("--words-weight", "3"), "words_weight"),
+        (("--vectors-weight", "3"), "vectors_weight"),
+        (("--query-attention", "3"), "query_attention"),
+    ):
         said = rank(*arguments, *more, expected=1)
         assert f"begun with {name}" in said and "--fresh" in said, said
     said = rank("--input", "-", "--output", output.name, expected=1, input=b"")

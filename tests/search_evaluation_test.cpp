@@ -80,6 +80,49 @@ TEST(SearchEvaluation, MeasuresWordsVectorsAndBoth) {
   EXPECT_THROW(evaluate_search(engine->snapshot(), std::span(queries).last(1), {}), InvalidRequest);
 }
 
+// One search of words and vectors gives what a search under each of the weights would: also where
+// vectors alone are searched for something else than beside words, in quotes and misspelt.
+TEST(SearchEvaluation, MeasuresWhatASearchOfEachFinds) {
+  Shop shop;
+  const auto engine = shop.open();
+  shop.stock(*engine);
+  shop.publish(shop.text_version(engine->db()));
+  ASSERT_TRUE(engine->reload());
+  const std::map<std::string, double> grades = {
+      {Shop::id(0, 3), 1}, {Shop::id(3, 9), 2}, {Shop::id(2, 5), 3}, {Shop::id(1, 7), 1}};
+  std::vector<JudgedQuery> queries;
+  for (const char* text :
+       {"ember jade winged ", "\"winged\" cave ", "\"no such\" cave ", "orchestar ", "?!"}) {
+    queries.push_back({text, text, grades});
+  }
+  for (const FusionWeights weights :
+       {FusionWeights{1, 1}, FusionWeights{3, 1}, FusionWeights{0, 1}, FusionWeights{1, 0}}) {
+    Snapshot snapshot = engine->snapshot();
+    snapshot.fusion = weights;
+    const SearchEvaluation evaluation = evaluate_search(snapshot, queries, {});
+    const auto expected = [&](const JudgedQuery& query, const FusionWeights& under) {
+      snapshot.fusion = under;
+      std::vector<std::string> names;
+      for (const Relevant& one : search(snapshot, query.text, snapshot.retrieve)) {
+        names.push_back(engine->db().catalog().item_id(one.row));
+      }
+      return search_metrics(names, query.grades);
+    };
+    for (std::size_t i = 0; i < queries.size(); ++i) {
+      const SearchStages& stages = evaluation.queries[i].stages;
+      for (const auto& [measured, under] :
+           {std::pair{stages.words, FusionWeights{1, 0}},
+            std::pair{stages.vectors, FusionWeights{0, 1}}, std::pair{stages.fused, weights}}) {
+        const SearchMetrics alone = expected(queries[i], under);
+        EXPECT_EQ(measured.ndcg_10, alone.ndcg_10) << queries[i].text;
+        EXPECT_EQ(measured.recall_100, alone.recall_100) << queries[i].text;
+        EXPECT_EQ(measured.mrr, alone.mrr) << queries[i].text;
+      }
+    }
+    EXPECT_NE(evaluation.queries[1].stages.vectors.mrr, 0) << "vectors alone know no quotes";
+  }
+}
+
 // The ranked stage is what rank serves, to the place; and who asks, and when, decides.
 TEST(SearchEvaluation, RanksForWhoAsks) {
   Shop shop;

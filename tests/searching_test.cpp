@@ -122,6 +122,7 @@ TEST_P(Searching, ASimilarityIsTheCosineOfTextAndQuery) {
 
 TEST_P(Searching, AMisspeltQueryIsToldAsItWasSearchedFor) {
   put("sea", "Lighthouses, and the Keeper's Lantern");
+  put("code", "qx99174");
   const auto typed = explained(for_query("lihgthouse keper", 30));
   EXPECT_EQ(typed.corrected_query, "Lighthouses Keeper");
   EXPECT_EQ(typed.items[0].item_id, "sea");
@@ -133,21 +134,52 @@ TEST_P(Searching, AMisspeltQueryIsToldAsItWasSearchedFor) {
   filtered.filter = "has(nothing)";
   const auto nothing = engine_->rank(filtered);
   EXPECT_THAT(nothing.items, IsEmpty());
-  EXPECT_EQ(nothing.corrected_query, "Lighthouses");
+  EXPECT_EQ(nothing.corrected_query, "Lighthouses ");
 
-  for (const char* query : {"lighthouse", "lighthouse xq", "\"lihgthouse\"", "xq", "?!", "li"}) {
+  for (const char* query : {"lighthouse", "lighthouse xq", "\"lihgthouse\"", "xq", "?!", "li",
+                            "keeper qx99147", "keeper xylophone"}) {
     EXPECT_FALSE(engine_->rank(for_query(query)).corrected_query) << query;
   }
   engine_->remove_items(std::vector<std::string>{"sea"});
   EXPECT_FALSE(engine_->rank(for_query("lihgthouse ")).corrected_query);
 }
 
+// What is told is what was searched for: asked itself, it gives the same list for the same reasons.
+TEST_P(Searching, AWordThatNoTextHasIsCorrectedBesideOthers) {
+  put("sea", "The Lighthouses, and the Keeper's Lantern");
+  put("lamp", "A lantern for lighthouses", {{"tags", std::vector<std::string>{"metal"}}});
+  for (const auto& [typed, told] : std::vector<std::pair<std::string, std::string>>{
+           {"the lihgthouse", "the Lighthouses"},
+           {"keeper of (Lihgthouse) xylophones ", "keeper of (Lighthouses) xylophones "},
+           {"lihgthouse lanterm lighthouse lihgthouses",
+            "Lighthouses Lantern lighthouse Lighthouses"},
+           {"lihgthouse kee", "Lighthouses kee"}}) {
+    RankRequest request = for_query(typed, 30);
+    Boost boost;
+    boost.filter = "has(tags)";
+    boost.add = 1;
+    request.boosts.push_back(boost);
+    const auto response = explained(request);
+    EXPECT_EQ(response.corrected_query, told);
+    EXPECT_THAT(*item_of(response, "sea").explanation->matched_words,
+                testing::Contains("Lighthouses"));
+    request.query = told;
+    const auto same = explained(request);
+    EXPECT_FALSE(same.corrected_query) << told;
+    EXPECT_EQ(ids(same), ids(response));
+    for (std::size_t i = 0; i < same.items.size(); ++i) {
+      EXPECT_EQ(same.items[i].score, response.items[i].score);
+      EXPECT_EQ(same.items[i].explanation->similarity, response.items[i].explanation->similarity);
+    }
+  }
+}
+
 TEST_P(Searching, WeightsSayWhichSearchCounts) {
   options_.search.weights = {.words = 0, .vectors = 1};
   open();
-  put("code", "qx99174");
+  put("code", "qx99174 lighthouse");
   EXPECT_NE(engine_->rank(for_query("qx99174 ")).items[0].source, "words");
-  EXPECT_FALSE(engine_->rank(for_query("qx99147 ")).corrected_query) << "no words are searched";
+  EXPECT_FALSE(engine_->rank(for_query("lihgthouse ")).corrected_query) << "no words are searched";
   options_.search.weights = {.words = 1, .vectors = 0};
   open();
   const auto response = engine_->rank(for_query("qx99174 fantasy ", 15));

@@ -204,6 +204,12 @@ TEST_F(ServeSettingsTest, WhoServesNothingReadsTheSettingsOfTheSearchAlone) {
   EXPECT_THAT(search.attributes, ElementsAre("brand", "author"));
   EXPECT_EQ(search.weights.words, 5);
   EXPECT_EQ(search.weights.vectors, engine::FusionWeights().vectors);
+  EXPECT_EQ(to_json(search),
+            (boost::json::object{{"search_language", "french"},
+                                 {"search_attributes", boost::json::array{"brand", "author"}},
+                                 {"words_weight", 5.0},
+                                 {"vectors_weight", 1.0},
+                                 {"query_attention", 1.0}}));
   for (const auto& [key, text, said] : std::vector<std::array<std::string, 3>>{
            {"search_language", "klingon",
             "--search-language is \"klingon\"; the language 'klingon'"},

@@ -82,7 +82,7 @@ class Methods(unittest.TestCase):
 
         for client in self.each_protocol():
             found = client.rank(RankRequest(query="voilin ", limit=3, explain=True))
-            self.assertEqual(found.corrected_query, "violin")
+            self.assertEqual(found.corrected_query, "violin ")
             for item in found.items:
                 self.assertEqual(item.explanation.matched_words, ["violin"])
                 self.assertLessEqual(abs(item.explanation.similarity), 1.001)

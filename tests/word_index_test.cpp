@@ -187,7 +187,7 @@ TEST(WordIndex, CaseMarksFormsAndEndingsAreFolded) {
 
 TEST(WordIndex, EndingsAreThoseOfTheLanguage) {
   const Texts texts = {{1, "laufen"}, {2, "chevaux"}};
-  EXPECT_THAT(found_in(texts, "läuft laufend ", "german"), ElementsAre(1));
+  EXPECT_THAT(found_in(texts, "Laufes läufe ", "german"), ElementsAre(1));
   EXPECT_THAT(found_in(texts, "cheval ", "french"), ElementsAre(2));
   EXPECT_THAT(found_in({{1, "ships"}, {2, "ship"}}, "ship ", "none"), ElementsAre(2));
   try {
@@ -247,19 +247,53 @@ TEST(WordIndex, ALastWordMayBeUnfinished) {
   EXPECT_THAT(found_in(texts, "l"), UnorderedElementsAre(1, 2));
 }
 
-TEST(WordIndex, WhereNothingIsFoundTheNearestKnownWordsAre) {
+/// By what was typed, what it is corrected to; stems.
+std::map<std::string, std::string> corrected(const WordIndex& index, std::string_view query) {
+  std::map<std::string, std::string> stems;
+  for (const auto& one : index.corrections(query)) stems[one.typed] = one.stem;
+  return stems;
+}
+
+TEST(WordIndex, AWordThatNoTextHasIsCorrectedToTheNearestThatIsKnown) {
   WordIndex index;
   put(index, {{1, "aerodynamic wings"}, {2, "aeroplane tyres"}});
-  const auto found = index.search("arodynamc ", 10);
-  EXPECT_THAT(rows_of(found), ElementsAre(1));
-  ASSERT_EQ(found.corrected.size(), 1U);
-  EXPECT_EQ(found.corrected[0].stem, "aerodynam");
-  EXPECT_EQ(found.corrected[0].row, 1U);
-  EXPECT_THAT(rows_of(index.search("wnig ", 10)), ElementsAre(1)) << "two letters swapped";
-  EXPECT_THAT(index.search("wings ", 10).corrected, IsEmpty());
-  EXPECT_THAT(rows_of(index.search("wings tirez ", 10)), ElementsAre(1)) << "something was found";
-  EXPECT_THAT(rows_of(index.search("xylophone ", 10)), IsEmpty());
-  EXPECT_THAT(rows_of(index.search("\"wnigs\"", 10)), IsEmpty()) << "a quote is meant as it is";
+  const auto found = index.corrections("arodynamc ");
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].stem, "aerodynam");
+  EXPECT_EQ(found[0].row, 1U);
+  using Stems = std::map<std::string, std::string>;
+  EXPECT_EQ(corrected(index, "wnig "), (Stems{{"wnig", "wing"}})) << "two letters swapped";
+  EXPECT_EQ(corrected(index, "wings tirez wnig "), (Stems{{"wnig", "wing"}})) << "one is known";
+  EXPECT_EQ(corrected(index, "the wnigs and tyers "), (Stems{{"wnig", "wing"}, {"tyer", "tyre"}}));
+  EXPECT_THAT(rows_of(index.search("wnig ", 10)), IsEmpty()) << "a search takes it as it is";
+  for (const char* known : {"wings ", "wing", "aerop", "Aeroplanes ", "", "?!"}) {
+    EXPECT_THAT(index.corrections(known), IsEmpty()) << known;
+  }
+  EXPECT_EQ(corrected(index, "aerop "), Stems{}) << "four edits away";
+  EXPECT_EQ(corrected(index, "wingg"), (Stems{{"wingg", "wing"}})) << "nothing begins with it";
+  EXPECT_EQ(corrected(index, "wi "), Stems{}) << "too short";
+  EXPECT_EQ(corrected(index, "qing "), Stems{}) << "another first letter";
+  EXPECT_EQ(corrected(index, "tyxxe "), Stems{}) << "two edits of five letters";
+  EXPECT_EQ(corrected(index, "w1ng "), Stems{}) << "a code is meant as it is";
+  EXPECT_EQ(corrected(index, "\"wnigs\" tyers "), Stems{}) << "a quote is meant as it is";
+  put(index, {{3, "whale"}});
+  EXPECT_EQ(corrected(index, "while "), Stems{}) << "a function word is one, though no text has it";
+  put(index, {{4, "tires"}, {5, "tires"}});
+  EXPECT_EQ(corrected(index, "tkre "), (Stems{{"tkre", "tire"}})) << "in more texts than tyre";
+
+  std::string many;
+  for (const char* one : {"a", "b", "c", "d", "e", "f", "g", "h", "j", "k"}) {
+    many += "w" + std::string(one) + "ng ";
+  }
+  EXPECT_EQ(index.corrections(many).size(), 8U) << "work is bounded";
+}
+
+TEST(WordIndex, AQueryIsRespeltInItsPlace) {
+  const std::map<std::string, std::string> spellings = {{"caravn", "Caravan"}, {"wnig", "wing"}};
+  EXPECT_EQ(respelt("The  caravn's (Wnigs), caravn", spellings, "english"),
+            "The  Caravan's (wing), Caravan");
+  EXPECT_EQ(respelt("known \xff", spellings, "english"), "known \xff");
+  EXPECT_EQ(respelt("", spellings, "english"), "");
 }
 
 TEST(WordIndex, AWordWhoseTextsAreGoneIsNoneToSearchOrToCorrectTo) {
@@ -272,13 +306,12 @@ TEST(WordIndex, AWordWhoseTextsAreGoneIsNoneToSearchOrToCorrectTo) {
   WordIndex index;
   put(index, texts);
   index.remove(std::vector<std::uint32_t>{5, 6});
-  EXPECT_THAT(rows_of(index.search("lanterms ", 10)), IsEmpty());
-  const auto found = index.search("lighthouse ", 10);
-  EXPECT_THAT(found.rows, IsEmpty());
-  EXPECT_THAT(found.corrected, IsEmpty()) << "it is no word any more, and none is near";
-  const auto near = index.search("harbuor ", 10);
-  ASSERT_EQ(near.corrected.size(), 1U);
-  EXPECT_EQ(near.corrected[0].row, 7U);
+  EXPECT_THAT(index.corrections("lanterms "), IsEmpty());
+  EXPECT_THAT(rows_of(index.search("lighthouse ", 10)), IsEmpty());
+  EXPECT_THAT(index.corrections("lighthouse "), IsEmpty()) << "no word any more, and none is near";
+  const auto near = index.corrections("harbuor ");
+  ASSERT_EQ(near.size(), 1U);
+  EXPECT_EQ(near[0].row, 7U);
 }
 
 TEST(WordIndex, WordsWithoutEndAreAQueryOfBoundedWork) {
@@ -313,6 +346,11 @@ TEST(WordMatches, AreNoFunctionWordsBesideOthers) {
   EXPECT_THAT(told("a storm at sea", "A storm is a storm"), ElementsAre("storm"));
   EXPECT_THAT(told("a storm at sea", "At a loss"), ElementsAre("At", "a"));
   EXPECT_THAT(told("it is", "It is what it is"), ElementsAre("It", "is", "it"));
+  std::string often;
+  for (int i = 0; i < 11; ++i) often += "the ";
+  EXPECT_THAT(told(often + "storm ", "The storm"), ElementsAre("storm"));
+  EXPECT_THAT(told("having haves at sea ", "The haves at sea"), ElementsAre("haves", "sea"))
+      << "one that has the stem of a function word";
 }
 
 TEST(WordMatches, AreBounded) {
@@ -375,6 +413,7 @@ TEST(WordIndex, AnyBytesAreAQuery) {
       const auto found = index.search(query, k);
       EXPECT_LE(found.rows.size(), std::min<std::size_t>(k, 2)) << query;
     }
+    EXPECT_LE(index.corrections(query).size(), 8U) << query;
     told(query, "plain words and more near not or a* text");
   }
   EXPECT_THAT(rows_of(index.search("NOT", 5)), ElementsAre(1)) << "syntax is text";

@@ -149,7 +149,7 @@ function about({items, stage_us, variants, degraded, degraded_reason, corrected_
       el(
         'p',
         {class: 'hint'},
-        'No text has these words; searched for ',
+        'Some of these words are in no text; searched for ',
         el('b', {}, corrected_query),
         ' instead.',
       ),

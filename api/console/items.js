@@ -97,7 +97,7 @@ async function look() {
           el(
             'p',
             {class: 'hint'},
-            'No text has these words; searched for ',
+            'Some of these words are in no text; searched for ',
             el('b', {}, ranked.corrected_query),
             ' instead.',
           ),

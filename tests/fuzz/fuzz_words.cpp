@@ -10,9 +10,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "index/row_set.h"
@@ -27,6 +29,7 @@ namespace {
 
 constexpr std::size_t kRows = 256;
 constexpr std::size_t kWordsMax = 64;  // of a query that count, and of what a last word begins
+constexpr std::size_t kCorrectedMax = 8;
 using Stems = std::vector<std::string>;
 
 void check(bool holds) {
@@ -110,6 +113,31 @@ class Model {
     return found;
   }
 
+  bool knows(const WordQuery& query, const std::string& stem) const {
+    if (with(stem) > 0) return true;
+    return stem == query.beginning_stem && std::ranges::any_of(stems_, [&](const auto& text) {
+             return std::ranges::any_of(text.second, [&](const std::string& one) {
+               return one.starts_with(query.beginning);
+             });
+           });
+  }
+  /// Of the known stems with the same first letter.
+  std::optional<std::string> nearest(const std::string& stem) const {
+    const auto wanted = letters(stem);
+    const std::size_t most = wanted.size() < 8 ? 1 : 2;
+    std::set<std::tuple<std::size_t, std::size_t, std::string>> near;  // edits, texts without it
+    for (const auto& [row, stems] : stems_) {
+      for (const auto& one : stems) {
+        const auto there = letters(one);
+        if (there.empty() || there[0] != wanted[0]) continue;
+        const std::size_t needed = edits(wanted, there, most);
+        if (needed <= most) near.emplace(needed, stems_.size() - with(one), one);
+      }
+    }
+    if (near.empty()) return std::nullopt;
+    return std::get<2>(*near.begin());
+  }
+
  private:
   std::size_t with(const std::string& stem) const {
     return static_cast<std::size_t>(std::ranges::count_if(
@@ -136,24 +164,40 @@ void check_found(const Model& model, const WordQuery& query, const std::vector<M
     check(same != expected.end());
     if (whole) check(std::abs(one.score - same->second) <= 1e-4 * same->second);
   }
-  const bool sequence = !query.sequence.empty() && found.corrected.empty();
   for (const auto& one : found.rows) {
     const bool exact = std::ranges::count(found.exact, one.row) > 0;
-    check(exact == (sequence && has_phrase(model.stems(one.row), query.sequence)));
+    check(exact == (!query.sequence.empty() && has_phrase(model.stems(one.row), query.sequence)));
   }
 }
 
-void check_corrected(const Model& model, const WordQuery& query, const WordsFound& found,
-                     const std::string& language) {
-  check(query.phrases.empty());
-  for (const auto& word : found.corrected) {
-    check(std::ranges::count(model.stems(word.row), word.stem) > 0);
-    check(std::ranges::any_of(query.words, [&](const auto& typed) {
-      return edits(letters(typed.stem), letters(word.stem), 2) <= 2;
-    }));
-    const std::string told = spelling(model.text(word.row), word.stem, language);
-    check(told == word.stem || model.text(word.row).find(told) != std::string::npos);
+bool may_be_misspelt(const WordQuery::Word& word) {
+  return !word.function_word && letters(word.stem).size() >= 3 &&
+         std::ranges::none_of(word.stem, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+void check_corrections(const Model& model, const WordQuery& query, std::string_view typed,
+                       const WordIndex& index) {
+  const auto corrections = index.corrections(typed);
+  auto next = corrections.begin();
+  std::size_t unknown = 0;
+  std::map<std::string, std::string> spellings;
+  for (const auto& word : query.words) {
+    if (!query.phrases.empty() || unknown == kCorrectedMax) break;
+    if (!may_be_misspelt(word) || model.knows(query, word.stem)) continue;
+    ++unknown;
+    const auto near = model.nearest(word.stem);
+    if (!near) continue;
+    check(next != corrections.end() && next->typed == word.stem && next->stem == *near);
+    check(std::ranges::count(model.stems(next->row), *near) > 0);
+    const std::string told = spelling(model.text(next->row), *near, index.language());
+    check(told == *near || model.text(next->row).find(told) != std::string::npos);
+    spellings[word.stem] = told;
+    ++next;
   }
+  check(next == corrections.end());
+  const std::string searched = respelt(typed, spellings, index.language());
+  if (spellings.empty()) check(searched == typed);
+  index.search(searched, kRows);
 }
 
 void search(const WordIndex& index, Model& model, char filter, std::string_view text) {
@@ -173,14 +217,8 @@ void search(const WordIndex& index, Model& model, char filter, std::string_view 
   }
   const WordQuery query = model.read(text);
   check(found.phrases == !query.phrases.empty());
-  const auto words = model.known(query);
-  if (!words.empty() || found.phrases) check(found.corrected.empty());
-  if (found.corrected.empty()) {
-    check_found(model, query, words, found, allowed);
-  } else {
-    check_corrected(model, query, found, index.language());
-    for (const auto& one : found.rows) check(allowed == nullptr || allowed->contains(one.row));
-  }
+  check_found(model, query, model.known(query), found, allowed);
+  check_corrections(model, query, text, index);
   const auto first = index.search(text, 1, allowed);
   check(first.rows.size() == std::min<std::size_t>(1, found.rows.size()));
   if (!first.rows.empty()) check(first.rows[0].row == found.rows[0].row);
@@ -192,7 +230,7 @@ void search(const WordIndex& index, Model& model, char filter, std::string_view 
     check(told.size() <= kToldWordsMax);
     check(std::set(told.begin(), told.end()).size() == told.size());
     for (const auto& word : told) check(of.find(word) != std::string::npos);
-    if (found.corrected.empty() && of.size() <= kToldBytesMax) check(!told.empty());
+    if (of.size() <= kToldBytesMax) check(!told.empty());
   }
 }
 
