@@ -145,7 +145,7 @@ class Connections {
   boost::asio::awaitable<Result> on_worker(const std::function<Result()>& work) {
     return boost::asio::async_initiate<const boost::asio::use_awaitable_t<>&, void(Result)>(
         [this, &work](auto done) {
-          begin<Result>([] { return true; }, [&work] { return work(); }, std::move(done));
+          this->begin<Result>([] { return true; }, [&work] { return work(); }, std::move(done));
         },
         boost::asio::use_awaitable);
   }

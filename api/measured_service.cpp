@@ -179,9 +179,9 @@ struct MeasuredService::Metrics {
       Result result = kFailed;
       std::chrono::steady_clock::time_point begin = std::chrono::steady_clock::now();
       ~Timer() {
-        const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
         metrics.requests[method][result]->Increment();
-        metrics.seconds[method]->Observe(seconds.count());
+        metrics.seconds[method]->Observe(took.count());
       }
     } timer{*this, method};
     try {

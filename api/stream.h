@@ -62,11 +62,11 @@ class Stream {
   auto async_read_some(const Buffers& into, Token&& token) {
     return boost::asio::async_initiate<Token, void(Error, std::size_t)>(
         [this](auto&& handler, const Buffers& buffers) {
-          using Handler = decltype(handler);
+          using Completion = decltype(handler);
           if (tls_) {
-            tls_->async_read_some(buffers, std::forward<Handler>(handler));
+            tls_->async_read_some(buffers, std::forward<Completion>(handler));
           } else {
-            socket_.async_read_some(buffers, std::forward<Handler>(handler));
+            socket_.async_read_some(buffers, std::forward<Completion>(handler));
           }
         },
         token, into);
@@ -76,11 +76,11 @@ class Stream {
   auto async_write_some(const Buffers& from, Token&& token) {
     return boost::asio::async_initiate<Token, void(Error, std::size_t)>(
         [this](auto&& handler, const Buffers& buffers) {
-          using Handler = decltype(handler);
+          using Completion = decltype(handler);
           if (tls_) {
-            tls_->async_write_some(buffers, std::forward<Handler>(handler));
+            tls_->async_write_some(buffers, std::forward<Completion>(handler));
           } else {
-            socket_.async_write_some(buffers, std::forward<Handler>(handler));
+            socket_.async_write_some(buffers, std::forward<Completion>(handler));
           }
         },
         token, from);

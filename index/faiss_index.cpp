@@ -40,7 +40,7 @@ std::vector<Neighbour> FaissIndex::search(std::span<const float> query, std::siz
   Nearest nearest(k);
   find(query, allow, nearest);
   auto found = nearest.take();
-  for (Neighbour& one : found) one.row = rows_[one.row];
+  for (Neighbour& near : found) near.row = rows_[near.row];
   return found;
 }
 

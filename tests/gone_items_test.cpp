@@ -169,7 +169,7 @@ class GoneItems : public testing::TestWithParam<Kind> {
 
 TEST_P(GoneItems, StandInNoListWhateverHappensMeanwhile) {
   std::atomic<bool> stop = false;
-  std::atomic<std::size_t> rebuilds = 0, swaps = 0, finished = 0;
+  std::atomic<std::size_t> rebuilds = 0, swaps = 0;
   std::vector<std::jthread> others;
   for (std::size_t writer = 0; writer < kWriters; ++writer) {
     others.emplace_back([&, writer] {

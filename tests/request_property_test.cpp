@@ -357,7 +357,9 @@ class RequestProperty : public testing::TestWithParam<Serving> {
     EXPECT_TRUE(near || request.diversity > 0) << "got " << testing::PrintToString(ids_of(response))
                                                << "\nnot " << testing::PrintToString(expected);
     // Under caps another order may leave another number of places.
-    if (request.caps.empty()) ASSERT_EQ(response.items.size(), expected.size());
+    if (request.caps.empty()) {
+      ASSERT_EQ(response.items.size(), expected.size());
+    }
     ++near_pages_;
   }
 

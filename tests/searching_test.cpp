@@ -243,7 +243,9 @@ TEST_P(Searching, ABoostLiftsWhatTheQueryFindsBeyondThePlaces) {
     const auto response = engine_->rank(request);
     for (const auto& item : response.items) {
       shown.insert(item.item_id);
-      if (page == 0) EXPECT_GE(item.score, 900) << item.item_id;
+      if (page == 0) {
+        EXPECT_GE(item.score, 900) << item.item_id;
+      }
     }
     request.page_token = response.next_page_token;
   }
@@ -366,8 +368,12 @@ TEST_P(Searching, PagesOfAQueryHaveEachItemOnceAndKeepToTheRules) {
         }
         EXPECT_LT(std::stoi(item.item_id.substr(item.item_id.find('-') + 1)), 15) << query;
       }
-      if (page == 0) EXPECT_EQ(response.items.at(1).item_id, "trains-3");
-      if (page == 1) EXPECT_EQ(response.items.at(3).item_id, "dragons-4");
+      if (page == 0) {
+        EXPECT_EQ(response.items.at(1).item_id, "trains-3");
+      }
+      if (page == 1) {
+        EXPECT_EQ(response.items.at(3).item_id, "dragons-4");
+      }
       if (!response.next_page_token) break;
       request.page_token = response.next_page_token;
       // The catalogue goes on meanwhile.
@@ -377,7 +383,9 @@ TEST_P(Searching, PagesOfAQueryHaveEachItemOnceAndKeepToTheRules) {
     }
     EXPECT_THAT(shown, Not(Contains("soup-1")));
     // With caps a page may end before its limit, which is then the last.
-    if (request.caps.empty()) EXPECT_EQ(shown.size(), 15 * Shop::kKinds - 2) << query;
+    if (request.caps.empty()) {
+      EXPECT_EQ(shown.size(), 15 * Shop::kKinds - 2) << query;
+    }
   }
 }
 

@@ -398,7 +398,7 @@ TEST(WordIndex, AnyBytesAreAQuery) {
                                             "\\",
                                             "🍕🍕🍕",
                                             "中文",
-                                            "‮‏‫",
+                                            "\u202e\u200f\u202b",
                                             "\xff\xfe\x80",
                                             "a\xC3",
                                             "e\xCC\x81",
