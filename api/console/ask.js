@@ -1,7 +1,7 @@
 // Ask: one user's behaviours, the list ranked from them, and the attention between the two. A known
 // user's list is looked at without a trace; nobody's session lies in the page alone.
 import {item as itemOf, learn} from './catalogue.js';
-import {el, notice} from './elements.js';
+import {correction, el, notice} from './elements.js';
 import {HeatMap} from './heat_map.js';
 import {Question} from './question.js';
 import {questionForm} from './question_form.js';
@@ -145,14 +145,7 @@ function about({items, stage_us, variants, degraded, degraded_reason, corrected_
   return [
     el('p', {class: 'summary', role: 'status'}, said ? `${said}; ${times}` : times),
     degraded && notice('warning', `Degraded: ${degraded_reason ?? 'a stage was cut short'}`),
-    corrected_query &&
-      el(
-        'p',
-        {class: 'hint'},
-        'Some of these words are in no text; searched for ',
-        el('b', {}, corrected_query),
-        ' instead.',
-      ),
+    corrected_query && correction(corrected_query),
     served.length > 0 && el('p', {class: 'hint'}, `Experiments: ${served.join(', ')}`),
   ].filter(Boolean);
 }

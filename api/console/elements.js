@@ -96,6 +96,17 @@ export function notice(kind, ...content) {
   );
 }
 
+/** What was searched for in place of what was typed. */
+export function correction(query) {
+  return el(
+    'p',
+    {class: 'hint'},
+    'Some of these words are in no text; searched for ',
+    el('b', {}, query),
+    ' instead.',
+  );
+}
+
 /** Calls `then` once nothing has asked for it for a while. */
 export function settled(then, ms = 180) {
   let timer = 0;

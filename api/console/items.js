@@ -1,6 +1,6 @@
 // Items: the catalogue searched by words or by id, one item as it is stored, and its neighbours.
 import {item as itemOf, learn} from './catalogue.js';
-import {el, field, notice, settled} from './elements.js';
+import {correction, el, field, notice, settled} from './elements.js';
 import {attributesList, howFound, partsTable} from './item_details.js';
 import {legend, rankedList} from './ranked_list.js';
 import {call} from './server.js';
@@ -93,14 +93,7 @@ async function look() {
       );
     parts.found.replaceChildren(
       ...[
-        ranked.corrected_query &&
-          el(
-            'p',
-            {class: 'hint'},
-            'Some of these words are in no text; searched for ',
-            el('b', {}, ranked.corrected_query),
-            ' instead.',
-          ),
+        ranked.corrected_query && correction(ranked.corrected_query),
         group(`Ids that begin with “${text}”`, ids),
         group(text === '' ? 'Popular' : 'Found by text', ranks, next),
         ids.length + ranks.length === 0 &&
